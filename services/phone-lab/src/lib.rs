@@ -1,0 +1,2 @@
+//! The phone lab.
+pub mod tones;
