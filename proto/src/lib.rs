@@ -5,16 +5,14 @@
 
 /// `offhook.voice.v1`: a leg's conversation, and questions about a call.
 pub mod voice {
-    #[expect(
-        missing_docs,
-        clippy::wildcard_enum_match_arm,
-        reason = "generated code; the .proto files carry the words"
-    )]
     #[allow(
-        unused_qualifications,
+        missing_docs,
         unreachable_pub,
+        unused_qualifications,
         clippy::allow_attributes,
-        reason = "generated code, differs by generator version"
+        clippy::allow_attributes_without_reason,
+        clippy::wildcard_enum_match_arm,
+        reason = "generated code: the .proto files carry the words"
     )]
     pub mod v1 {
         tonic::include_proto!("offhook.voice.v1");

@@ -34,12 +34,10 @@ pub fn router(registry: Registry, lifecycle: Lifecycle) -> Router {
         .route("/metrics", get(metrics).with_state(registry))
 }
 
-#[expect(clippy::unused_async, reason = "axum handlers are async")]
 async fn readiness(State(lifecycle): State<Lifecycle>) -> impl IntoResponse {
     if lifecycle.is_draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ready\n") }
 }
 
-#[expect(clippy::unused_async, reason = "axum handlers are async")]
 async fn metrics(State(registry): State<Registry>) -> impl IntoResponse {
     match TextEncoder::new().encode_to_string(&registry.gather()) {
         Ok(text) => (StatusCode::OK, text),
