@@ -1,6 +1,6 @@
 //! What each Offhook service does around its work.
 //!
-//! - [`env`]: read configuration from the environment and report every mistake at once.
+//! - [`mod@env`]: read configuration from the environment and report every mistake at once.
 //! - [`clock`] and [`entropy`]: the only places that read a clock or draw randomness; both are handed in.
 //! - [`telemetry`]: logs, OTLP traces and metrics, Prometheus text.
 //! - [`admin`]: the private listener with health, readiness and metrics, and the probe that containers run.
