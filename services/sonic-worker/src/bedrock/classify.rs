@@ -1,0 +1,83 @@
+use aws_sdk_bedrockruntime::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::invoke_model_with_bidirectional_stream::InvokeModelWithBidirectionalStreamError as StartError,
+    types::error::InvokeModelWithBidirectionalStreamOutputError as StreamError,
+};
+use aws_smithy_runtime_api::{client::result::DispatchFailure, http::Response};
+
+use crate::nova::Failure;
+
+/// Why no stream was opened.
+pub(super) fn start_failure(error: &SdkError<StartError, Response>) -> Failure {
+    match error {
+        SdkError::ServiceError(service) => {
+            modelled(service.err()).unwrap_or_else(|| by_status(service.raw().status().as_u16()))
+        }
+        other => transport(other),
+    }
+}
+
+/// Why an open stream broke.
+pub(super) fn stream_failure<R>(error: &SdkError<StreamError, R>) -> Failure {
+    match error {
+        SdkError::ServiceError(service) => match service.err() {
+            StreamError::ThrottlingException(_) => Failure::Throttled,
+            StreamError::InternalServerException(_)
+            | StreamError::ModelStreamErrorException(_)
+            | StreamError::ServiceUnavailableException(_) => Failure::Unavailable,
+            StreamError::ModelTimeoutException(_) => Failure::TimedOut,
+            _ => Failure::Rejected,
+        },
+        other => transport(other),
+    }
+}
+
+/// The service's own words, for the log. They speak of events and limits, never of what was said.
+pub(super) fn message<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> {
+    error.as_service_error()?.message()
+}
+
+fn modelled(error: &StartError) -> Option<Failure> {
+    match error {
+        StartError::ThrottlingException(_) | StartError::ModelNotReadyException(_) => Some(Failure::Throttled),
+        StartError::InternalServerException(_)
+        | StartError::ModelErrorException(_)
+        | StartError::ModelStreamErrorException(_)
+        | StartError::ServiceUnavailableException(_) => Some(Failure::Unavailable),
+        StartError::ModelTimeoutException(_) => Some(Failure::TimedOut),
+        StartError::AccessDeniedException(_) => Some(Failure::AccessDenied),
+        StartError::ServiceQuotaExceededException(_) => Some(Failure::NoCapacity),
+        StartError::ResourceNotFoundException(_) | StartError::ValidationException(_) => Some(Failure::Rejected),
+        _ => None,
+    }
+}
+
+/// Errors outside the model, such as a wrong signature or a gateway's page, tell themselves by status only.
+fn by_status(status: u16) -> Failure {
+    match status {
+        429 => Failure::Throttled,
+        401 | 403 => Failure::AccessDenied,
+        500..=599 => Failure::Unavailable,
+        _ => Failure::Rejected,
+    }
+}
+
+fn transport<E, R>(error: &SdkError<E, R>) -> Failure {
+    match error {
+        SdkError::TimeoutError(_) => Failure::TimedOut,
+        SdkError::DispatchFailure(failure) => dispatch(failure),
+        SdkError::ResponseError(_) => Failure::Garbled,
+        _ => Failure::Rejected,
+    }
+}
+
+fn dispatch(failure: &DispatchFailure) -> Failure {
+    if failure.is_timeout() {
+        Failure::TimedOut
+    } else if failure.is_io() {
+        Failure::PeerGone
+    } else {
+        // Nothing was sent: no credentials could be found.
+        Failure::AccessDenied
+    }
+}

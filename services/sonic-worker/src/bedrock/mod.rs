@@ -1,0 +1,57 @@
+//! The way to Amazon Bedrock: opens two-way streams with the official SDK and reads what comes back.
+//!
+//! [`ModelStreams`] is the port; [`Bedrock`] serves it for real. What the SDK does and does not do for such a stream
+//! (no retries, no deadline on opening, no notice of a frozen peer) decides the shape of this module.
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the SDK may add errors to its enums at any time")]
+mod classify;
+mod http_client;
+mod shards;
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::task::AbortOnDropHandle;
+
+pub use self::shards::{Bedrock, BedrockConfig};
+use crate::nova::{ClientEvent, Failure, ServerEvent};
+
+/// Room for input events on the way to the SDK.
+pub const INPUT_CAPACITY: usize = 64;
+/// Room for output events on the way from it.
+const OUTPUT_CAPACITY: usize = 64;
+/// A start that takes longer fails; about 0.1 s is usual.
+const OPEN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Opens streams to a model.
+pub trait ModelStreams: Send + Sync + 'static {
+    /// Opens one. `input` must hold the opening events already: the service answers only once it has read them.
+    /// When its sender is dropped, the input half ends by the book. Dropping the future gives the stream up.
+    fn open(&self, input: mpsc::Receiver<ClientEvent>) -> OpenFuture;
+}
+
+/// What [`ModelStreams::open`] answers with.
+pub type OpenFuture = Pin<Box<dyn Future<Output = Result<ModelOutput, Failure>> + Send>>;
+
+/// The streams of a worker.
+pub type SharedStreams = Arc<dyn ModelStreams>;
+
+/// What a model says. Dropping it resets the stream, unless it has ended.
+#[derive(Debug)]
+pub struct ModelOutput {
+    events: mpsc::Receiver<Result<ServerEvent, Failure>>,
+    _reader: Option<AbortOnDropHandle<()>>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl ModelOutput {
+    /// Output that comes from a channel; for doubles of the model.
+    pub fn from_channel(events: mpsc::Receiver<Result<ServerEvent, Failure>>) -> Self {
+        Self { events, _reader: None, _place: None }
+    }
+
+    /// The next event; `None` when the stream has ended cleanly. After an error nothing more comes.
+    pub async fn recv(&mut self) -> Option<Result<ServerEvent, Failure>> {
+        self.events.recv().await
+    }
+}

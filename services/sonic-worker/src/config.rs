@@ -1,0 +1,95 @@
+//! Configuration, from the environment.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use offhook_hosting::env::{ConfigError, Env, Reader};
+
+use crate::{bedrock::BedrockConfig, nova::ModelId};
+
+const DEFAULT_MODEL: &str = "amazon.nova-2-sonic-v1:0";
+/// AWS's default quota of concurrent sessions an account.
+const DEFAULT_MAX_SESSIONS: usize = 20;
+const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
+
+/// Everything a worker can be told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `WORKER_LISTEN`, default `0.0.0.0:50051`: gRPC.
+    pub listen: SocketAddr,
+    /// `WORKER_ADMIN_LISTEN`, default `0.0.0.0:9091`: health and metrics, private.
+    pub admin_listen: SocketAddr,
+    /// `SONIC_MODEL_ID`, `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`, `AWS_CA_BUNDLE`, `MAX_SESSIONS`.
+    pub bedrock: BedrockConfig,
+    /// `CALL_RECORDS_DIR`, default unset: a folder that gets a JSON file for each ended call.
+    pub call_records_dir: Option<PathBuf>,
+    /// `DRAIN_SECONDS`, default 30 s: how long live calls may go on after SIGTERM.
+    pub drain: Duration,
+}
+
+impl Config {
+    /// Reads the variables.
+    ///
+    /// # Errors
+    /// With every mistake there is.
+    pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(env);
+        let config = Self::read(&mut reader);
+        reader.finish(Some(config))
+    }
+
+    /// Reads the variables; mistakes stay in the reader.
+    pub fn read(env: &mut Reader<'_>) -> Self {
+        let address = "an address such as 0.0.0.0:50051";
+        let max_sessions = env.parsed("MAX_SESSIONS", |text| match text.parse() {
+            Ok(sessions @ 1..=10_000) => Ok(sessions),
+            Ok(_) | Err(_) => Err("expected a number from 1 to 10000".to_owned()),
+        });
+        let endpoint = env.parsed("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", |url| match url.parse::<http::Uri>() {
+            Ok(parsed) if parsed.scheme().is_some() && parsed.host().is_some() => {
+                Ok(url.trim_end_matches('/').to_owned())
+            }
+            Ok(_) | Err(_) => Err("expected a URL such as https://bedrock-runtime.us-east-1.amazonaws.com".to_owned()),
+        });
+        let model = env.optional("SONIC_MODEL_ID", "a model id").unwrap_or_else(|| DEFAULT_MODEL.to_owned());
+        Self {
+            listen: env.optional("WORKER_LISTEN", address).unwrap_or(SocketAddr::from(([0, 0, 0, 0], 50_051))),
+            admin_listen: env
+                .optional("WORKER_ADMIN_LISTEN", address)
+                .unwrap_or(SocketAddr::from(([0, 0, 0, 0], 9_091))),
+            bedrock: BedrockConfig {
+                model: ModelId::from(model.as_str()),
+                endpoint,
+                ca_bundle: env.optional("AWS_CA_BUNDLE", "a path"),
+                max_sessions: max_sessions.unwrap_or(DEFAULT_MAX_SESSIONS),
+            },
+            call_records_dir: env.optional("CALL_RECORDS_DIR", "a path"),
+            drain: env.duration("DRAIN_SECONDS", DEFAULT_DRAIN),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_environment_is_enough() {
+        let config = Config::from_env(&Env::default()).unwrap();
+        assert_eq!(config.bedrock.model.as_str(), "amazon.nova-2-sonic-v1:0");
+        assert_eq!((config.bedrock.max_sessions, config.bedrock.endpoint), (20, None));
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once() {
+        let wrong = [
+            ("WORKER_LISTEN", "here"),
+            ("MAX_SESSIONS", "0"),
+            ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "bedrock"),
+            ("DRAIN_SECONDS", "a while"),
+        ];
+        let error = Config::from_env(&wrong.into_iter().collect()).unwrap_err();
+        let mut names: Vec<_> = error.names().collect();
+        names.sort_unstable();
+        assert_eq!(names, ["AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "DRAIN_SECONDS", "MAX_SESSIONS", "WORKER_LISTEN"]);
+    }
+}

@@ -1,0 +1,47 @@
+use std::time::{Duration, Instant};
+
+use crate::calls::{NextStep, Outcome};
+
+/// After the agent decided to leave, it may still say goodbye; this long after its last word it is taken to be done.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// However long the goodbye is, the leg ends after this.
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// The agent has decided to hang up or to hand over, and what it says before that is still to be heard.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    next_step: NextStep,
+    done_at: Instant,
+    give_up_at: Instant,
+}
+
+impl Leaving {
+    pub(super) fn new(next_step: NextStep, now: Instant) -> Self {
+        Self { next_step, done_at: now + LAST_WORDS, give_up_at: now + LONGEST }
+    }
+
+    pub(super) fn agent_speaks(&mut self, now: Instant) {
+        self.done_at = now + LAST_WORDS;
+    }
+
+    /// When to leave, given whether the caller has heard all that was said so far.
+    pub(super) fn deadline(&self, heard_out: bool) -> Instant {
+        if heard_out { self.done_at.min(self.give_up_at) } else { self.give_up_at }
+    }
+
+    /// A caller who speaks over the goodbye has something left to say; one who asked for a human still wants one.
+    pub(super) fn is_called_off_by_the_caller(&self) -> bool {
+        matches!(self.next_step, NextStep::HangUp { .. })
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.next_step {
+            NextStep::HangUp { .. } => Outcome::AgentHungUp,
+            NextStep::Transfer { .. } => Outcome::Transferred,
+        }
+    }
+
+    pub(super) fn into_next_step(self) -> NextStep {
+        self.next_step
+    }
+}

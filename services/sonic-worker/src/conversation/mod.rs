@@ -1,0 +1,346 @@
+//! One leg of a call as a conversation with the model: who speaks, what is done, how it ends.
+//!
+//! Pure: no sockets, tasks or clock. Hand [`Conversation::handle`] an [`Input`] and the current time, drain
+//! [`Conversation::poll_output`] to `None`, and come back at [`Conversation::poll_deadline`] or on the next input.
+//! Nothing that arrives from outside can panic here, and every path ends in [`Output::Finished`].
+//!
+//! ```text
+//! Opening ──opened──▶ Live ──hung up, leg lost, model lost, stopped──▶ Closing ──stream ended, 2 s──▶ Finished
+//!    │ ▲                                                                  ▲
+//!    │ └─ pause ─ Retrying                                                │
+//!    └─refused, leg lost──────────────────────────────────────────────────┘
+//! ```
+
+mod leaving;
+mod ports;
+mod tool_calls;
+mod turns;
+mod waiting_audio;
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use offhook_hosting::entropy::Entropy;
+use serde_json::Value;
+
+use self::{
+    leaving::Leaving,
+    tool_calls::{Requested, ToolCalls},
+    turns::Turns,
+    waiting_audio::WaitingAudio,
+};
+pub use self::{
+    ports::{Input, LegEnd, Output, ToolCall},
+    turns::CallTime,
+};
+use crate::{
+    agent::Agent,
+    calls::{Entry, NextStep, Outcome, Turn},
+    mulaw,
+    nova::{Failure, ServerEvent, Session, Setup, Told, ToolSpec, ToolUseId, Usage},
+};
+
+/// Tries at opening a model session before the caller is told that it does not work.
+const OPEN_TRIES: u32 = 3;
+/// The pause before another try is drawn from zero to this, doubled each time.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// How long a closed session may take to end its stream. Its place counts against the account's quota until then.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// A conversation on one leg.
+#[derive(Debug)]
+pub struct Conversation {
+    agent: Arc<Agent>,
+    setup: Setup,
+    entropy: Entropy,
+    phase: Phase,
+    session: Session,
+    /// Whether an input stream to the model is there to be written to.
+    streaming: bool,
+    waiting: WaitingAudio,
+    pcm: Vec<u8>,
+    epoch: u32,
+    sent_samples: u64,
+    heard_samples: u64,
+    turns: Turns,
+    tools: ToolCalls,
+    usage: Usage,
+    leaving: Option<Leaving>,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Opening { attempt: u32 },
+    Retrying { attempt: u32, at: Instant },
+    Live,
+    Closing { until: Instant },
+    Finished,
+}
+
+impl Conversation {
+    /// Begins by opening a model session.
+    pub fn new(agent: Arc<Agent>, tools: Vec<ToolSpec>, time: CallTime, mut entropy: Entropy) -> Self {
+        let setup = agent.setup(tools);
+        let (session, opening) = Session::open(&setup, entropy.fork());
+        Self {
+            turns: Turns::new(time, setup.opening_text.clone()),
+            tools: ToolCalls::new(time),
+            agent,
+            setup,
+            entropy,
+            phase: Phase::Opening { attempt: 1 },
+            session,
+            streaming: true,
+            waiting: WaitingAudio::default(),
+            pcm: Vec::new(),
+            epoch: 0,
+            sent_samples: 0,
+            heard_samples: 0,
+            usage: Usage::default(),
+            leaving: None,
+            outputs: VecDeque::from([Output::OpenStream(opening)]),
+        }
+    }
+
+    /// What to do next, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Deadline`] is due, unless something else happens first.
+    pub fn poll_deadline(&self) -> Option<Instant> {
+        let phase = match self.phase {
+            Phase::Retrying { at, .. } => Some(at),
+            Phase::Closing { until } => Some(until),
+            Phase::Live => self.leaving.as_ref().map(|leaving| leaving.deadline(self.agent_is_heard_out())),
+            Phase::Opening { .. } | Phase::Finished => None,
+        };
+        phase.into_iter().chain(self.tools.deadline()).min()
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::CallerAudio(mulaw) => self.handle_caller_audio(mulaw),
+            Input::Heard { sample, epoch } => self.handle_heard(sample, epoch),
+            Input::LegEnded(end) => self.finish(end.outcome(), end.next_step(&self.agent), now),
+            Input::StreamOpened => self.handle_opened(),
+            Input::StreamRefused(failure) => self.handle_refused(failure, now),
+            Input::Model(event) => self.handle_model(event, now),
+            Input::StreamEnded(_) => self.handle_stream_ended(now),
+            Input::ToolFinished { id, result } => self.handle_tool_finished(&id, result, now),
+            Input::Stop => self.finish(Outcome::Stopped, self.agent.apologise(), now),
+            Input::Deadline => {}
+        }
+        self.handle_deadlines(now);
+    }
+
+    fn handle_caller_audio(&mut self, mulaw: Bytes) {
+        match self.phase {
+            Phase::Opening { .. } | Phase::Retrying { .. } => self.waiting.push(mulaw),
+            Phase::Live => self.tell_model(&mulaw),
+            Phase::Closing { .. } | Phase::Finished => {}
+        }
+    }
+
+    fn tell_model(&mut self, mulaw: &[u8]) {
+        self.pcm.clear();
+        mulaw::decode_into(mulaw, &mut self.pcm);
+        self.outputs.extend(self.session.audio(&self.pcm).map(Output::SendAudio));
+    }
+
+    fn handle_heard(&mut self, sample: u64, epoch: u32) {
+        if epoch == self.epoch {
+            self.heard_samples = self.heard_samples.max(sample.min(self.sent_samples));
+        }
+    }
+
+    fn handle_opened(&mut self) {
+        if !matches!(self.phase, Phase::Opening { .. }) {
+            return;
+        }
+        self.phase = Phase::Live;
+        self.outputs.push_back(Output::Accepted);
+        self.outputs.extend(self.session.handle_opened().into_iter().map(Output::Send));
+        for mulaw in self.waiting.take() {
+            self.tell_model(&mulaw);
+        }
+    }
+
+    fn handle_refused(&mut self, failure: Failure, now: Instant) {
+        self.streaming = false;
+        match self.phase {
+            Phase::Opening { attempt } if failure.is_worth_a_retry() && attempt < OPEN_TRIES => {
+                let longest = RETRY_PAUSE * 2_u32.pow(attempt - 1);
+                let pause = Duration::from_millis(self.entropy.between(0, longest.as_millis() as u64));
+                self.phase = Phase::Retrying { attempt: attempt + 1, at: now + pause };
+            }
+            Phase::Opening { .. } => {
+                self.note_end(Outcome::ModelRefused, self.agent.apologise(), now);
+                self.outputs.push_back(Output::Refused);
+                self.end();
+            }
+            Phase::Closing { .. } => self.end(),
+            Phase::Retrying { .. } | Phase::Live | Phase::Finished => {}
+        }
+    }
+
+    fn handle_model(&mut self, event: ServerEvent, now: Instant) {
+        let Some(told) = self.session.handle_event(event) else { return };
+        // Tokens are counted to the end, also of a session that is closing.
+        if matches!(self.phase, Phase::Live) || matches!(told, Told::Usage(_)) {
+            self.handle_told(told, now);
+        }
+    }
+
+    fn handle_told(&mut self, told: Told, now: Instant) {
+        match told {
+            Told::CallerSaid(text) => {
+                let turns = self.turns.caller_said(text, now);
+                self.note(turns.into_iter().flatten());
+            }
+            Told::AgentSays(sentence) => {
+                let before = self.turns.agent_says(sentence, now);
+                self.note(before);
+            }
+            Told::AgentAudio(pcm) => self.speak(&pcm, now),
+            Told::AgentTurnEnded => self.turns.agent_turn_ended(),
+            Told::Interrupted => self.hush(),
+            Told::ToolWanted { id, name, input } => self.handle_tool_wanted(id, name, input, now),
+            Told::Usage(usage) => self.usage = usage,
+        }
+    }
+
+    fn speak(&mut self, pcm: &[u8], now: Instant) {
+        let mulaw = mulaw::encode_all(pcm);
+        self.turns.agent_audio(now);
+        if let Some(leaving) = &mut self.leaving {
+            leaving.agent_speaks(now);
+        }
+        let first_sample = self.sent_samples;
+        self.sent_samples += mulaw.len() as u64;
+        self.outputs.push_back(Output::Speak { first_sample, epoch: self.epoch, mulaw });
+    }
+
+    fn hush(&mut self) {
+        self.epoch += 1;
+        self.heard_samples = self.sent_samples;
+        self.turns.interrupted();
+        self.leaving.take_if(|leaving| leaving.is_called_off_by_the_caller());
+        self.outputs.push_back(Output::Hush { epoch: self.epoch });
+    }
+
+    fn handle_tool_wanted(&mut self, id: ToolUseId, name: String, input: Value, now: Instant) {
+        match self.tools.request(&self.setup.tools, id.clone(), name, input, now) {
+            Requested::Run(call) => self.outputs.push_back(Output::RunTool(call)),
+            Requested::Leave { next_step, result } => {
+                self.answer_tool(&id, result, now);
+                self.leaving = Some(Leaving::new(next_step, now));
+            }
+            Requested::Unknown { result } => self.answer_tool(&id, result, now),
+        }
+    }
+
+    fn handle_tool_finished(&mut self, id: &ToolUseId, result: Value, now: Instant) {
+        if matches!(self.phase, Phase::Live) {
+            self.answer_tool(id, result, now);
+        }
+    }
+
+    fn answer_tool(&mut self, id: &ToolUseId, result: Value, now: Instant) {
+        let Some(run) = self.tools.finish(id, result, now) else { return };
+        let told = self.session.tool_result(id, run.result.as_ref().unwrap_or(&Value::Null));
+        self.outputs.extend(told.into_iter().map(Output::Send));
+        self.outputs.push_back(Output::Note(Entry::Tool(run)));
+    }
+
+    fn handle_stream_ended(&mut self, now: Instant) {
+        self.streaming = false;
+        match self.phase {
+            Phase::Live => self.finish(Outcome::ModelFailed, self.agent.apologise(), now),
+            Phase::Opening { .. } => self.handle_refused(Failure::EndedEarly, now),
+            Phase::Closing { .. } => self.end(),
+            Phase::Retrying { .. } | Phase::Finished => {}
+        }
+    }
+
+    fn handle_deadlines(&mut self, now: Instant) {
+        for (id, result) in self.tools.overdue(now) {
+            self.answer_tool(&id, result, now);
+        }
+        match self.phase {
+            Phase::Retrying { attempt, at } if at <= now => self.retry(attempt),
+            Phase::Closing { until } if until <= now => {
+                self.outputs.push_back(Output::AbandonStream);
+                self.end();
+            }
+            Phase::Live => {
+                let heard_out = self.agent_is_heard_out();
+                if let Some(left) = self.leaving.take_if(|leaving| leaving.deadline(heard_out) <= now) {
+                    self.finish(left.outcome(), left.into_next_step(), now);
+                }
+            }
+            Phase::Opening { .. } | Phase::Retrying { .. } | Phase::Closing { .. } | Phase::Finished => {}
+        }
+    }
+
+    fn retry(&mut self, attempt: u32) {
+        let (session, opening) = Session::open(&self.setup, self.entropy.fork());
+        self.session = session;
+        self.streaming = true;
+        self.phase = Phase::Opening { attempt };
+        self.outputs.push_back(Output::OpenStream(opening));
+    }
+
+    /// Whether the agent has nothing left to say and the caller has heard all of it.
+    fn agent_is_heard_out(&self) -> bool {
+        !self.turns.agent_is_speaking() && self.heard_samples >= self.sent_samples
+    }
+
+    /// The conversation is over: writes down how and what comes next, tells the edge, and closes the model's session.
+    fn finish(&mut self, outcome: Outcome, next_step: NextStep, now: Instant) {
+        if matches!(self.phase, Phase::Closing { .. } | Phase::Finished) {
+            return;
+        }
+        self.note_end(outcome, next_step.clone(), now);
+        self.outputs.push_back(Output::Next(next_step));
+        self.leaving = None;
+        if self.streaming {
+            self.outputs.extend(self.session.close().into_iter().map(Output::Send));
+            self.outputs.push_back(Output::EndInput);
+            self.phase = Phase::Closing { until: now + CLOSE_DEADLINE };
+        } else {
+            self.end();
+        }
+    }
+
+    fn note_end(&mut self, outcome: Outcome, next_step: NextStep, now: Instant) {
+        let last = self.turns.flush();
+        self.note(last);
+        for run in self.tools.give_up(now) {
+            self.outputs.push_back(Output::Note(Entry::Tool(run)));
+        }
+        let at = self.turns.time().at(now);
+        self.outputs.push_back(Output::Note(Entry::Ended { at, outcome, next_step }));
+    }
+
+    /// Everything is over; the tokens are known only now.
+    fn end(&mut self) {
+        self.phase = Phase::Finished;
+        self.outputs.push_back(Output::Note(Entry::Usage(self.usage)));
+        self.outputs.push_back(Output::Finished);
+    }
+
+    fn note(&mut self, turns: impl IntoIterator<Item = Turn>) {
+        self.outputs.extend(turns.into_iter().map(|turn| Output::Note(Entry::Turn(turn))));
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "a test looks for some outputs among all")]
+mod tests;

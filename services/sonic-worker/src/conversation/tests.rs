@@ -1,0 +1,378 @@
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    calls::{Speaker, Turn},
+    nova::{GenerationStage, Role, StopReason},
+    tools::Tools,
+};
+
+/// A conversation with invented time; outputs are drained after every step.
+struct Rig {
+    conversation: Conversation,
+    now: Instant,
+    notes: Vec<Entry>,
+}
+
+impl Rig {
+    fn opening() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "an Instant can only be had from the clock; the rig moves on from it"
+        )]
+        let now = Instant::now();
+        let time = CallTime { started: now, started_at: Timestamp::UNIX_EPOCH };
+        let tools = Tools::built_in(offhook_hosting::clock::Clock).specs(true);
+        let conversation = Conversation::new(Arc::new(Agent::demo()), tools, time, Entropy::from_seed(7));
+        Self { conversation, now, notes: Vec::new() }
+    }
+
+    fn live() -> Self {
+        let mut rig = Self::opening();
+        rig.outputs();
+        rig.handle(Input::StreamOpened);
+        rig
+    }
+
+    /// What comes out, without the record's notes, which are kept aside.
+    fn outputs(&mut self) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        while let Some(output) = self.conversation.poll_output() {
+            match output {
+                Output::Note(entry) => self.notes.push(entry),
+                output => outputs.push(output),
+            }
+        }
+        outputs
+    }
+
+    fn handle(&mut self, input: Input) -> Vec<Output> {
+        self.conversation.handle(input, self.now);
+        self.outputs()
+    }
+
+    fn model(&mut self, events: impl IntoIterator<Item = ServerEvent>) -> Vec<Output> {
+        events.into_iter().flat_map(|event| self.handle(Input::Model(event))).collect()
+    }
+
+    /// Moves to the next deadline, which must not be later than `within`.
+    fn reach_deadline(&mut self, within: Duration) -> Vec<Output> {
+        let deadline = self.conversation.poll_deadline().expect("something is due");
+        assert!(deadline <= self.now + within, "due only in {:?}", deadline - self.now);
+        self.now = deadline.max(self.now);
+        self.handle(Input::Deadline)
+    }
+
+    fn turns(&self) -> Vec<&Turn> {
+        self.notes.iter().filter_map(|entry| if let Entry::Turn(turn) = entry { Some(turn) } else { None }).collect()
+    }
+
+    fn outcome(&self) -> Option<(Outcome, &NextStep)> {
+        self.notes.iter().find_map(|entry| match entry {
+            Entry::Ended { outcome, next_step, .. } => Some((*outcome, next_step)),
+            Entry::Turn(_) | Entry::Tool(_) | Entry::Usage(_) => None,
+        })
+    }
+}
+
+fn says(text: &str) -> [ServerEvent; 4] {
+    let start = ServerEvent::TextStart { role: Role::Assistant, stage: GenerationStage::Speculative };
+    [start, ServerEvent::Text(text.into()), ServerEvent::TextEnd(StopReason::PartialTurn), audio(160)]
+}
+
+fn caller_said(text: &str) -> [ServerEvent; 3] {
+    let start = ServerEvent::TextStart { role: Role::User, stage: GenerationStage::Final };
+    [start, ServerEvent::Text(text.into()), ServerEvent::TextEnd(StopReason::PartialTurn)]
+}
+
+fn audio(samples: usize) -> ServerEvent {
+    ServerEvent::Audio(Bytes::from(vec![0; samples * 2]))
+}
+
+fn turn_ends() -> ServerEvent {
+    ServerEvent::AudioEnd(StopReason::EndTurn)
+}
+
+fn interrupted() -> [ServerEvent; 2] {
+    let start = ServerEvent::TextStart { role: Role::Assistant, stage: GenerationStage::Final };
+    [start, ServerEvent::TextEnd(StopReason::Interrupted)]
+}
+
+fn wants(tool: &str, input: Value) -> ServerEvent {
+    ServerEvent::ToolUse { id: ToolUseId::from("T1"), name: tool.into(), input }
+}
+
+fn sent(outputs: &[Output]) -> Vec<String> {
+    let name = |event: &crate::nova::ClientEvent| {
+        let event: Value = serde_json::from_slice(&event.clone().into_bytes()).unwrap();
+        event["event"].as_object().unwrap().keys().next().unwrap().clone()
+    };
+    let sent = outputs.iter().filter_map(|output| match output {
+        Output::Send(event) | Output::SendAudio(event) => Some(name(event)),
+        _ => None,
+    });
+    sent.collect()
+}
+
+const BY_THE_BOOK: [&str; 3] = ["contentEnd", "promptEnd", "sessionEnd"];
+
+#[test]
+fn the_agent_speaks_first_and_what_the_caller_said_meanwhile_is_not_lost() {
+    let mut rig = Rig::opening();
+    assert!(matches!(&rig.outputs()[..], [Output::OpenStream(_)]));
+    assert_eq!(rig.handle(Input::CallerAudio(Bytes::from_static(&[0xff; 160]))), []);
+    let outputs = rig.handle(Input::StreamOpened);
+    assert_eq!(outputs[0], Output::Accepted);
+    assert_eq!(sent(&outputs), ["contentStart", "audioInput", "contentStart", "textInput", "contentEnd", "audioInput"]);
+    rig.model(caller_said("hi"));
+    assert_eq!(rig.turns(), Vec::<&Turn>::new(), "the trigger is not what the caller said");
+}
+
+#[test]
+fn audio_is_numbered_across_turns_and_a_barge_in_begins_a_new_epoch() {
+    let mut rig = Rig::live();
+    let first = rig.model(says("Hello."));
+    assert!(matches!(first[..], [Output::Speak { first_sample: 0, epoch: 0, .. }]));
+    // The model ends the turn before it says that the caller interrupted.
+    rig.model([turn_ends()]);
+    assert_eq!(rig.model(interrupted()), [Output::Hush { epoch: 1 }]);
+    let next = rig.model(says("Yes?"));
+    assert!(matches!(next[..], [Output::Speak { first_sample: 160, epoch: 1, .. }]));
+}
+
+#[test]
+fn the_record_says_who_said_what_when_and_what_was_cut_short() {
+    let mut rig = Rig::live();
+    rig.model(says("Hello."));
+    rig.model(says("How can I help?"));
+    rig.model([turn_ends()]);
+    rig.model(interrupted());
+    rig.model(caller_said("cancel it"));
+    rig.now += Duration::from_millis(450);
+    rig.model(says("Which one?"));
+    rig.handle(Input::LegEnded(LegEnd::Stopped));
+    let [greeting, caller, question] = rig.turns()[..] else { panic!("{:?}", rig.turns()) };
+    assert_eq!(
+        (greeting.text.as_str(), greeting.interrupted, greeting.latency_ms),
+        ("Hello. How can I help?", true, None)
+    );
+    assert_eq!((caller.speaker, caller.text.as_str()), (Speaker::Caller, "cancel it"));
+    assert_eq!((question.text.as_str(), question.latency_ms), ("Which one?", Some(450)));
+}
+
+#[test]
+fn a_caller_who_hangs_up_leaves_a_session_closed_by_the_book_in_every_phase() {
+    type Until = fn(&mut Rig);
+    let phases: [(&str, Until); 3] = [
+        ("listening", |_| {}),
+        ("while the agent speaks", |rig| drop(rig.model(says("Hello.")))),
+        ("while a tool runs", |rig| drop(rig.model([wants("get_date_and_time", json!({}))]))),
+    ];
+    for (phase, until) in phases {
+        let mut rig = Rig::live();
+        until(&mut rig);
+        let outputs = rig.handle(Input::LegEnded(LegEnd::Stopped));
+        assert_eq!(sent(&outputs), BY_THE_BOOK, "{phase}");
+        assert_eq!(outputs.last(), Some(&Output::EndInput), "{phase}");
+        assert_eq!(rig.handle(Input::StreamEnded(None)), [Output::Finished], "{phase}");
+        assert_eq!(rig.outcome().unwrap().0, Outcome::CallerHungUp, "{phase}");
+    }
+}
+
+#[test]
+fn a_caller_who_hangs_up_before_the_model_answered_leaves_a_session_closed_by_the_book() {
+    let mut rig = Rig::opening();
+    rig.outputs();
+    let outputs = rig.handle(Input::LegEnded(LegEnd::Stopped));
+    let mut expected = vec!["contentStart", "audioInput"];
+    expected.extend(BY_THE_BOOK);
+    assert_eq!(sent(&outputs), expected);
+    assert_eq!(rig.handle(Input::StreamOpened), [], "the answer comes too late to matter");
+    assert_eq!(rig.handle(Input::StreamEnded(None)), [Output::Finished]);
+}
+
+#[test]
+fn a_model_that_does_not_end_its_stream_is_abandoned() {
+    let mut rig = Rig::live();
+    rig.handle(Input::LegEnded(LegEnd::ConnectionLost));
+    assert_eq!(rig.reach_deadline(CLOSE_DEADLINE), [Output::AbandonStream, Output::Finished]);
+    assert_eq!(rig.conversation.poll_deadline(), None);
+}
+
+#[test]
+fn a_throttled_start_is_tried_again_and_then_the_caller_is_told() {
+    let mut rig = Rig::opening();
+    rig.outputs();
+    for _ in 1..OPEN_TRIES {
+        assert_eq!(rig.handle(Input::StreamRefused(Failure::Throttled)), []);
+        assert!(matches!(&rig.reach_deadline(Duration::from_secs(1))[..], [Output::OpenStream(_)]));
+    }
+    assert_eq!(rig.handle(Input::StreamRefused(Failure::Throttled)), [Output::Refused, Output::Finished]);
+    let (outcome, next) = rig.outcome().unwrap();
+    assert_eq!(outcome, Outcome::ModelRefused);
+    assert!(matches!(next, NextStep::HangUp { say: Some(_) }));
+}
+
+#[test]
+fn a_refusal_that_cannot_change_is_not_tried_again() {
+    for failure in [Failure::AccessDenied, Failure::Rejected, Failure::TimedOut, Failure::NoCapacity] {
+        let mut rig = Rig::opening();
+        rig.outputs();
+        assert_eq!(rig.handle(Input::StreamRefused(failure)), [Output::Refused, Output::Finished], "{failure}");
+    }
+}
+
+#[test]
+fn a_caller_who_hangs_up_between_two_tries_ends_it() {
+    let mut rig = Rig::opening();
+    rig.outputs();
+    rig.handle(Input::StreamRefused(Failure::Throttled));
+    let outputs = rig.handle(Input::LegEnded(LegEnd::Stopped));
+    assert_eq!(outputs, [Output::Next(NextStep::HangUp { say: None }), Output::Finished]);
+}
+
+#[test]
+fn a_model_stream_that_breaks_mid_call_leads_to_a_sentence_for_the_caller() {
+    for end in [None, Some(Failure::PeerGone)] {
+        let mut rig = Rig::live();
+        let outputs = rig.handle(Input::StreamEnded(end));
+        assert_eq!(outputs, [Output::Next(Agent::demo().apologise()), Output::Finished]);
+        assert_eq!(rig.outcome().unwrap().0, Outcome::ModelFailed);
+    }
+}
+
+#[test]
+fn a_tool_runs_beside_the_audio_and_its_result_goes_to_the_model() {
+    let mut rig = Rig::live();
+    let input = json!({ "reservation_id": "R-1" });
+    let [Output::RunTool(call)] = &rig.model([wants("cancel_reservation", input.clone())])[..] else { panic!() };
+    assert_eq!((call.name.as_str(), &call.input), ("cancel_reservation", &input));
+    assert_eq!(sent(&rig.handle(Input::CallerAudio(Bytes::from_static(&[0xff; 160])))), ["audioInput"]);
+    let done = Input::ToolFinished { id: ToolUseId::from("T1"), result: json!({ "status": "cancelled" }) };
+    assert_eq!(sent(&rig.handle(done)), ["contentStart", "toolResult", "contentEnd"]);
+}
+
+#[test]
+fn a_silent_tool_is_answered_for_at_its_deadline_and_only_once() {
+    let mut rig = Rig::live();
+    rig.model([wants("get_date_and_time", json!({}))]);
+    assert_eq!(sent(&rig.reach_deadline(Duration::from_secs(15))), ["contentStart", "toolResult", "contentEnd"]);
+    assert_eq!(rig.handle(Input::ToolFinished { id: ToolUseId::from("T1"), result: json!({}) }), []);
+}
+
+#[test]
+fn a_tool_that_does_not_exist_is_answered_at_once() {
+    let outputs = Rig::live().model([wants("order_pizza", json!({}))]);
+    assert_eq!(sent(&outputs), ["contentStart", "toolResult", "contentEnd"]);
+}
+
+#[test]
+fn the_agent_hangs_up_only_after_its_goodbye_was_heard() {
+    let mut rig = Rig::live();
+    rig.model([wants("hang_up", json!({}))]);
+    rig.model(says("Goodbye."));
+    rig.model([turn_ends()]);
+    rig.now += Duration::from_secs(5);
+    assert_eq!(rig.handle(Input::Deadline), [], "the goodbye is still playing");
+    let outputs = rig.handle(Input::Heard { sample: 160, epoch: 0 });
+    assert_eq!(outputs[0], Output::Next(NextStep::HangUp { say: None }));
+    assert_eq!(sent(&outputs), BY_THE_BOOK);
+    assert_eq!(rig.outcome().unwrap().0, Outcome::AgentHungUp);
+}
+
+#[test]
+fn a_caller_who_speaks_over_the_goodbye_keeps_the_line() {
+    let mut rig = Rig::live();
+    rig.model([wants("hang_up", json!({}))]);
+    rig.model(says("Goodbye."));
+    rig.model(interrupted());
+    assert_eq!(rig.conversation.poll_deadline(), None);
+    assert_eq!(rig.outcome(), None);
+}
+
+#[test]
+fn a_goodbye_that_nobody_confirms_is_waited_for_only_so_long() {
+    let mut rig = Rig::live();
+    rig.model([wants("hang_up", json!({}))]);
+    rig.model(says("Goodbye."));
+    let outputs = rig.reach_deadline(Duration::from_secs(20));
+    assert_eq!(outputs[0], Output::Next(NextStep::HangUp { say: None }));
+}
+
+#[test]
+fn asking_for_a_human_leads_to_a_transfer_with_its_reason() {
+    let mut rig = Rig::live();
+    rig.model([wants("support", json!({ "reason": "lost key" }))]);
+    let outputs = rig.reach_deadline(Duration::from_secs(3));
+    let Output::Next(NextStep::Transfer { reason, .. }) = &outputs[0] else { panic!("{outputs:?}") };
+    assert_eq!(reason.as_deref(), Some("lost key"));
+    assert_eq!(rig.outcome().unwrap().0, Outcome::Transferred);
+}
+
+#[test]
+fn echoes_of_an_older_epoch_do_not_move_what_was_heard() {
+    let mut rig = Rig::live();
+    rig.model(says("Hello."));
+    rig.model(interrupted());
+    rig.model(says("Yes?"));
+    rig.handle(Input::Heard { sample: 320, epoch: 0 });
+    assert!(!rig.conversation.agent_is_heard_out());
+    rig.model([turn_ends()]);
+    rig.handle(Input::Heard { sample: 320, epoch: 1 });
+    assert!(rig.conversation.agent_is_heard_out());
+}
+
+#[test]
+fn a_worker_that_must_stop_says_so_and_closes_the_session() {
+    let mut rig = Rig::live();
+    let outputs = rig.handle(Input::Stop);
+    assert_eq!(outputs[0], Output::Next(Agent::demo().apologise()));
+    assert_eq!(sent(&outputs), BY_THE_BOOK);
+}
+
+#[test]
+fn whatever_happens_in_whatever_order_the_conversation_comes_to_an_end() {
+    for seed in 0..2_000 {
+        let mut dice = Entropy::from_seed(seed);
+        let mut rig = Rig::opening();
+        let mut finished = 0;
+        for _ in 0..60 {
+            let input = any_input(&mut dice);
+            rig.now += Duration::from_millis(dice.between(0, 400));
+            finished += rig.handle(input).iter().filter(|output| **output == Output::Finished).count();
+        }
+        rig.handle(Input::LegEnded(LegEnd::Stopped));
+        while rig.conversation.poll_deadline().is_some() {
+            finished += rig
+                .reach_deadline(Duration::from_secs(30))
+                .iter()
+                .filter(|output| **output == Output::Finished)
+                .count();
+        }
+        finished += rig.handle(Input::StreamEnded(None)).iter().filter(|output| **output == Output::Finished).count();
+        assert!(finished <= 1, "seed {seed}: finished {finished} times");
+        assert!(matches!(rig.conversation.phase, Phase::Finished), "seed {seed}: {:?}", rig.conversation.phase);
+        let ends = rig.notes.iter().filter(|entry| matches!(entry, Entry::Ended { .. })).count();
+        assert_eq!(ends, 1, "seed {seed}: the record has {ends} ends");
+    }
+}
+
+fn any_input(dice: &mut Entropy) -> Input {
+    match dice.between(0, 16) {
+        0 => Input::StreamOpened,
+        1 => Input::StreamRefused(Failure::Throttled),
+        2 => Input::Heard { sample: dice.between(0, 1_000), epoch: dice.between(0, 3) as u32 },
+        3 => Input::Model(interrupted()[1].clone()),
+        4 => Input::Model(turn_ends()),
+        5 => Input::Model(wants("hang_up", json!({}))),
+        6 => Input::Model(wants("get_date_and_time", Value::Null)),
+        7 => Input::ToolFinished { id: ToolUseId::from("T1"), result: json!({}) },
+        8 => Input::Model(audio(dice.between(0, 500) as usize)),
+        9..12 => Input::Model(says("One.")[dice.between(0, 3) as usize].clone()),
+        12 if dice.between(0, 10) == 0 => Input::StreamEnded(None),
+        13 if dice.between(0, 10) == 0 => Input::LegEnded(LegEnd::ConnectionLost),
+        14 => Input::Deadline,
+        _ => Input::CallerAudio(Bytes::from_static(&[0xff; 160])),
+    }
+}

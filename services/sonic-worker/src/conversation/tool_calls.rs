@@ -1,0 +1,98 @@
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use super::{CallTime, ToolCall};
+use crate::{
+    calls::{NextStep, ToolRun},
+    nova::{ToolSpec, ToolUseId},
+    tools::{HANG_UP, SUPPORT},
+};
+
+/// A tool that has not answered by then is answered for: without a result the model waits for ever.
+const LONGEST_RUN: Duration = Duration::from_secs(15);
+const CONNECTING: &str = "Please hold the line while I connect you.";
+
+/// The tools the model has asked for and not yet been answered about.
+#[derive(Debug)]
+pub(super) struct ToolCalls {
+    time: CallTime,
+    running: BTreeMap<ToolUseId, Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    name: String,
+    input: Value,
+    since: Instant,
+}
+
+/// What a request leads to.
+pub(super) enum Requested {
+    Run(ToolCall),
+    Leave { next_step: NextStep, result: Value },
+    Unknown { result: Value },
+}
+
+impl ToolCalls {
+    pub(super) fn new(time: CallTime) -> Self {
+        Self { time, running: BTreeMap::new() }
+    }
+
+    pub(super) fn request(
+        &mut self,
+        offered: &[ToolSpec],
+        id: ToolUseId,
+        name: String,
+        input: Value,
+        now: Instant,
+    ) -> Requested {
+        self.running.insert(id.clone(), Running { name: name.clone(), input: input.clone(), since: now });
+        match name.as_str() {
+            name if !offered.iter().any(|tool| tool.name == name) => {
+                Requested::Unknown { result: json!({ "error": format!("there is no tool {name}") }) }
+            }
+            HANG_UP => Requested::Leave {
+                next_step: NextStep::HangUp { say: None },
+                result: json!({ "status": "the line closes after your goodbye" }),
+            },
+            SUPPORT => Requested::Leave {
+                next_step: NextStep::Transfer {
+                    reason: input["reason"].as_str().map(str::to_owned),
+                    say: Some(CONNECTING.to_owned()),
+                },
+                result: json!({ "status": "a human is being called" }),
+            },
+            _ => Requested::Run(ToolCall { id, name, input }),
+        }
+    }
+
+    /// The finished run, or `None` when the request is unknown or was answered before.
+    pub(super) fn finish(&mut self, id: &ToolUseId, result: Value, now: Instant) -> Option<ToolRun> {
+        let running = self.running.remove(id)?;
+        Some(self.run(running, Some(result), now))
+    }
+
+    /// Requests whose tool has been silent for too long, with what to tell the model.
+    pub(super) fn overdue(&self, now: Instant) -> Vec<(ToolUseId, Value)> {
+        let overdue = self.running.iter().filter(|(_, running)| running.since + LONGEST_RUN <= now);
+        overdue.map(|(id, _)| (id.clone(), json!({ "error": "the tool did not answer in time" }))).collect()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.running.values().map(|running| running.since + LONGEST_RUN).min()
+    }
+
+    /// The call is over: what still runs stays without a result.
+    pub(super) fn give_up(&mut self, now: Instant) -> Vec<ToolRun> {
+        std::mem::take(&mut self.running).into_values().map(|running| self.run(running, None, now)).collect()
+    }
+
+    fn run(&self, Running { name, input, since }: Running, result: Option<Value>, now: Instant) -> ToolRun {
+        let duration_ms = u32::try_from(now.duration_since(since).as_millis()).unwrap_or(u32::MAX);
+        ToolRun { name, input, result, started_at: self.time.at(since), duration_ms }
+    }
+}

@@ -1,0 +1,36 @@
+use offhook_proto::voice::v1::{GetRequest, GetResponse, NextStepRequest, NextStepResponse, calls_server::Calls};
+use tonic::{Request, Response, Status};
+
+use super::convert;
+use crate::calls::{CallRecord, SharedStore};
+
+/// Answers questions about calls from the store.
+pub struct CallsService {
+    store: SharedStore,
+}
+
+impl CallsService {
+    /// Answers from `store`.
+    pub fn new(store: SharedStore) -> Self {
+        Self { store }
+    }
+
+    async fn record(&self, call_sid: String) -> Result<CallRecord, Status> {
+        let call = convert::call_sid(call_sid)?;
+        let record = self.store.record(&call).await.map_err(|error| Status::internal(error.to_string()))?;
+        record.ok_or_else(|| Status::not_found("no such call here"))
+    }
+}
+
+#[tonic::async_trait]
+impl Calls for CallsService {
+    async fn next_step(&self, request: Request<NextStepRequest>) -> Result<Response<NextStepResponse>, Status> {
+        let record = self.record(request.into_inner().call_sid).await?;
+        Ok(Response::new(NextStepResponse { step: Some(convert::next_step(record.next_step)) }))
+    }
+
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        let record = self.record(request.into_inner().call_sid).await?;
+        Ok(Response::new(GetResponse { record: Some(convert::record(record)) }))
+    }
+}

@@ -1,0 +1,173 @@
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use offhook_hosting::{entropy::Entropy, lifecycle::Lifecycle, telemetry};
+use offhook_proto::voice::v1::{FromEdge, ToEdge, conversations_server::Conversations, from_edge};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, Streaming};
+use tracing::{Instrument, info, info_span, warn};
+
+use super::convert::{self, Start};
+use crate::{
+    agent::Agent,
+    calls::CallRecord,
+    conversation::{CallTime, Conversation, Input},
+    metrics::RefusedLeg,
+    nova::Usage,
+    runner::{Runner, Services, ToEdgeSender},
+};
+
+/// How long an edge may take to say `Start`.
+const START_DEADLINE: Duration = Duration::from_secs(5);
+/// Room for messages on the way to the edge. Small, because what is in it can no longer be hushed.
+const TO_EDGE_CAPACITY: usize = 16;
+
+/// What a worker serves legs with.
+pub struct Worker {
+    /// What every leg needs.
+    pub services: Services,
+    /// Who answers.
+    pub agent: Arc<Agent>,
+    /// How many legs there may be at a time.
+    pub max_sessions: usize,
+    /// When to stop taking legs, and when to end them.
+    pub lifecycle: Lifecycle,
+    /// Where each leg's randomness comes from.
+    pub entropy: Entropy,
+}
+
+/// Takes legs.
+pub struct ConversationsService {
+    services: Services,
+    agent: Arc<Agent>,
+    places: Arc<Semaphore>,
+    lifecycle: Lifecycle,
+    entropy: Mutex<Entropy>,
+}
+
+impl ConversationsService {
+    /// Takes legs for `worker`.
+    pub fn new(worker: Worker) -> Self {
+        let Worker { services, agent, max_sessions, lifecycle, entropy } = worker;
+        let places = Arc::new(Semaphore::new(max_sessions));
+        Self { services, agent, places, lifecycle, entropy: Mutex::new(entropy) }
+    }
+
+    fn admit(&self) -> Result<OwnedSemaphorePermit, Status> {
+        if self.lifecycle.is_draining() {
+            self.services.metrics.leg_refused(RefusedLeg::Draining);
+            return Err(Status::unavailable("this worker is draining"));
+        }
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            self.services.metrics.leg_refused(RefusedLeg::Full);
+            Status::resource_exhausted("all sessions of this worker are in use")
+        })
+    }
+
+    fn leg(&self) -> Leg {
+        Leg {
+            services: self.services.clone(),
+            agent: Arc::clone(&self.agent),
+            lifecycle: self.lifecycle.clone(),
+            entropy: self.entropy.lock().unwrap_or_else(PoisonError::into_inner).fork(),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Conversations for ConversationsService {
+    type AttachStream = Pin<Box<dyn Stream<Item = Result<ToEdge, Status>> + Send>>;
+
+    async fn attach(&self, request: Request<Streaming<FromEdge>>) -> Result<Response<Self::AttachStream>, Status> {
+        let place = self.admit()?;
+        let span = info_span!(
+            "leg",
+            otel.kind = "server",
+            call.sid = tracing::field::Empty,
+            stream.sid = tracing::field::Empty
+        );
+        telemetry::continue_trace(&span, telemetry::received_trace(request.metadata()));
+        let (to_edge, messages) = mpsc::channel(TO_EDGE_CAPACITY);
+        let leg = self.leg();
+        let serve = async move {
+            leg.serve(request.into_inner(), to_edge).await;
+            drop(place);
+        };
+        self.lifecycle.tasks().spawn(serve.instrument(span));
+        Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
+    }
+}
+
+/// A leg that has been admitted.
+struct Leg {
+    services: Services,
+    agent: Arc<Agent>,
+    lifecycle: Lifecycle,
+    entropy: Entropy,
+}
+
+impl Leg {
+    async fn serve(self, mut from_edge: Streaming<FromEdge>, to_edge: ToEdgeSender) {
+        let _live = self.services.metrics.leg();
+        let start = match receive_start(&mut from_edge).await {
+            Ok(start) => start,
+            Err(status) => {
+                self.services.metrics.leg_refused(RefusedLeg::NoStart);
+                warn!(error = status.message(), "refused a leg");
+                // An edge that is gone does not need to know.
+                let _ = to_edge.send(Err(status)).await;
+                return;
+            }
+        };
+        let span = tracing::Span::current();
+        span.record("call.sid", start.call.as_str()).record("stream.sid", &start.stream_sid);
+        info!("a leg begins");
+        self.converse(start, from_edge, to_edge).await;
+    }
+
+    async fn converse(self, start: Start, from_edge: Streaming<FromEdge>, to_edge: ToEdgeSender) {
+        let Self { services, agent, lifecycle, entropy } = self;
+        let time = CallTime { started: services.clock.now(), started_at: services.clock.wall() };
+        let record = CallRecord {
+            call_sid: start.call.clone(),
+            agent: agent.name.clone(),
+            direction: start.direction,
+            started_at: time.started_at,
+            ended_at: None,
+            outcome: None,
+            turns: Vec::new(),
+            tools: Vec::new(),
+            usage: Usage::default(),
+            // Until the conversation decides: a caller whose worker is lost still hears a sentence.
+            next_step: agent.apologise(),
+        };
+        if let Err(error) = services.store.begin(record).await {
+            warn!(%error, "the call has no record");
+        }
+        let tools = services.tools.specs(start.transfer_available);
+        let conversation = Conversation::new(agent, tools, time, entropy);
+        let metrics = services.metrics.clone();
+        let inputs = from_edge.map_while(Result::ok).filter_map(move |message| {
+            let input: Option<Input> = convert::input(message);
+            if input.is_none() {
+                metrics.ignored();
+            }
+            input
+        });
+        let hard_stop = lifecycle.hard_stop().clone();
+        Runner::new(services, start.call, conversation, to_edge, hard_stop).run(inputs).await;
+    }
+}
+
+async fn receive_start(from_edge: &mut Streaming<FromEdge>) -> Result<Start, Status> {
+    let first = tokio::time::timeout(START_DEADLINE, from_edge.message()).await;
+    let message = first.map_err(|_| Status::deadline_exceeded("no start came in time"))??;
+    match message.and_then(|message| message.message) {
+        Some(from_edge::Message::Start(start)) => start.try_into(),
+        Some(_) | None => Err(Status::invalid_argument("the first message must be start")),
+    }
+}

@@ -1,0 +1,8 @@
+//! The worker's gRPC services, and the way between wire and domain.
+
+mod calls;
+mod conversations;
+pub(crate) mod convert;
+
+pub use calls::CallsService;
+pub use conversations::{ConversationsService, Worker};

@@ -1,0 +1,184 @@
+//! The worker's instruments, all of them. Call code reports facts; names and labels are decided here.
+
+use std::time::Duration;
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Histogram, Meter, UpDownCounter},
+};
+
+use crate::{
+    calls::{Entry, Outcome, Speaker, ToolRun, Turn},
+    nova::{Failure, Usage},
+};
+
+/// Seconds; the range from an instant answer to a caller who gives up.
+const LATENCY_BUCKETS: [f64; 12] = [0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0];
+
+/// Reports what happens on calls.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    legs: UpDownCounter<i64>,
+    refused_legs: Counter<u64>,
+    ended: Counter<u64>,
+    sessions: UpDownCounter<i64>,
+    starts: Counter<u64>,
+    interruptions: Counter<u64>,
+    turn_latency: Histogram<f64>,
+    tool_duration: Histogram<f64>,
+    tokens: Counter<u64>,
+    dropped: Counter<u64>,
+    ignored: Counter<u64>,
+}
+
+/// Why a leg was not taken.
+#[derive(Clone, Copy, Debug)]
+pub enum RefusedLeg {
+    /// All sessions are in use.
+    Full,
+    /// The worker is draining.
+    Draining,
+    /// The edge did not say a valid `Start`, or not in time.
+    NoStart,
+}
+
+/// Audio that was too late to be of use.
+#[derive(Clone, Copy, Debug)]
+pub enum Dropped {
+    /// On the way to the model.
+    CallerAudio,
+    /// On the way to the edge.
+    AgentAudio,
+}
+
+impl Metrics {
+    /// Makes the instruments.
+    pub fn new(meter: &Meter) -> Self {
+        let seconds = |name: &'static str, description: &'static str| {
+            let histogram = meter.f64_histogram(name).with_unit("s").with_description(description);
+            histogram.with_boundaries(LATENCY_BUCKETS.to_vec()).build()
+        };
+        let count = |name: &'static str, description: &'static str| {
+            meter.u64_counter(name).with_description(description).build()
+        };
+        let live = |name: &'static str, description: &'static str| {
+            meter.i64_up_down_counter(name).with_description(description).build()
+        };
+        Self {
+            legs: live("offhook.worker.legs", "Legs being served"),
+            refused_legs: count("offhook.worker.legs.refused", "Legs not taken, by reason"),
+            ended: count("offhook.worker.calls.ended", "Conversations ended, by outcome"),
+            sessions: live("offhook.worker.sessions", "Model sessions open or opening"),
+            starts: count("offhook.worker.session.starts", "Tries at opening a model session, by result"),
+            interruptions: count("offhook.worker.interruptions", "Times a caller interrupted the agent"),
+            turn_latency: seconds(
+                "offhook.worker.turn.latency",
+                "From the caller's recognised words to the agent's first audio",
+            ),
+            tool_duration: seconds("offhook.worker.tool.duration", "Tool runs, by whether they failed"),
+            tokens: count("offhook.worker.tokens", "Tokens used, by direction and kind"),
+            dropped: count("offhook.worker.audio.dropped", "Pieces of audio dropped for being late, by direction"),
+            ignored: count("offhook.worker.messages.ignored", "Messages of the edge that meant nothing here"),
+        }
+    }
+
+    /// A leg is being served, until the guard is dropped.
+    pub fn leg(&self) -> Live {
+        Live::begin(&self.legs)
+    }
+
+    /// A model session takes up a place, until the guard is dropped.
+    pub fn session(&self) -> Live {
+        Live::begin(&self.sessions)
+    }
+
+    /// A leg was not taken.
+    pub fn leg_refused(&self, reason: RefusedLeg) {
+        let reason = match reason {
+            RefusedLeg::Full => "full",
+            RefusedLeg::Draining => "draining",
+            RefusedLeg::NoStart => "no_start",
+        };
+        self.refused_legs.add(1, &[KeyValue::new("reason", reason)]);
+    }
+
+    /// A try at opening a session came to a result.
+    pub fn session_start(&self, failure: Option<Failure>) {
+        self.starts.add(1, &[KeyValue::new("result", failure.map_or("ok", Failure::as_str))]);
+    }
+
+    /// The caller interrupted the agent.
+    pub fn interrupted(&self) {
+        self.interruptions.add(1, &[]);
+    }
+
+    /// Audio was dropped.
+    pub fn dropped(&self, what: Dropped) {
+        let direction = match what {
+            Dropped::CallerAudio => "caller",
+            Dropped::AgentAudio => "agent",
+        };
+        self.dropped.add(1, &[KeyValue::new("direction", direction)]);
+    }
+
+    /// The edge sent something that meant nothing here.
+    pub fn ignored(&self) {
+        self.ignored.add(1, &[]);
+    }
+
+    /// Something was added to a call's record.
+    pub fn noted(&self, entry: &Entry) {
+        match entry {
+            Entry::Turn(turn) => self.turn(turn),
+            Entry::Tool(run) => self.tool(run),
+            Entry::Usage(usage) => self.usage(*usage),
+            Entry::Ended { outcome, .. } => self.call_ended(*outcome),
+        }
+    }
+
+    fn turn(&self, turn: &Turn) {
+        if let (Speaker::Agent, Some(latency_ms)) = (turn.speaker, turn.latency_ms) {
+            self.turn_latency.record(f64::from(latency_ms) / 1_000.0, &[]);
+        }
+    }
+
+    fn tool(&self, run: &ToolRun) {
+        // No label for the name: it comes from the model, which may make names up.
+        let failed = run.result.as_ref().is_none_or(|result| result.get("error").is_some());
+        let duration = Duration::from_millis(run.duration_ms.into()).as_secs_f64();
+        self.tool_duration.record(duration, &[KeyValue::new("failed", failed)]);
+    }
+
+    fn usage(&self, usage: Usage) {
+        let kinds = [
+            ("input", "speech", usage.input_speech_tokens),
+            ("input", "text", usage.input_text_tokens),
+            ("output", "speech", usage.output_speech_tokens),
+            ("output", "text", usage.output_text_tokens),
+        ];
+        for (direction, kind, tokens) in kinds {
+            self.tokens.add(tokens, &[KeyValue::new("direction", direction), KeyValue::new("kind", kind)]);
+        }
+    }
+
+    fn call_ended(&self, outcome: Outcome) {
+        self.ended.add(1, &[KeyValue::new("outcome", outcome.as_str())]);
+    }
+}
+
+/// Counts as live until it is dropped.
+#[derive(Debug)]
+pub struct Live(UpDownCounter<i64>);
+
+impl Live {
+    fn begin(counter: &UpDownCounter<i64>) -> Self {
+        counter.add(1, &[]);
+        Self(counter.clone())
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.add(-1, &[]);
+    }
+}

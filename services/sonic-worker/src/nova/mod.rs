@@ -1,0 +1,13 @@
+//! Nova Sonic's side of a conversation: the events on the wire and the order in which one model session may use them.
+//!
+//! Pure: no sockets, tasks or clock. Facts about the wire and where they come from: `README.md` beside this file.
+
+mod failure;
+mod input;
+mod output;
+mod session;
+
+pub use failure::Failure;
+pub use input::{ClientEvent, ToolSpec};
+pub use output::{GenerationStage, InvalidEvent, Role, ServerEvent, StopReason, ToolUseId, Usage};
+pub use session::{ModelId, Sensitivity, Session, Setup, Told, VoiceId};

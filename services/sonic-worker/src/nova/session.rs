@@ -1,0 +1,409 @@
+use std::collections::HashSet;
+
+use bytes::{Bytes, BytesMut};
+use offhook_hosting::entropy::Entropy;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    ClientEvent, GenerationStage, Role, ServerEvent, StopReason, ToolSpec, ToolUseId, Usage,
+    input::{self, AudioInput},
+};
+
+/// Interactive text needs at least 68 ms of audio before it (measured in public reports); 100 ms at 8 kHz PCM16.
+const PRIMING_SILENCE: [u8; 1600] = [0; 1600];
+/// The least that keeps an audio block from being empty: 20 ms.
+const LEAST_SILENCE: [u8; 320] = [0; 320];
+/// A model's id, as Bedrock lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelId(String);
+
+impl ModelId {
+    /// As on the wire.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for ModelId {
+    fn from(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+}
+
+/// A voice's id: lower case, as the model's language page lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoiceId(String);
+
+impl VoiceId {
+    /// As on the wire.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for VoiceId {
+    fn from(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+}
+
+/// How soon the model takes a pause for the end of a turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sensitivity {
+    /// After about 1.5 s.
+    High,
+    /// After about 1.75 s.
+    #[default]
+    Medium,
+    /// After about 2 s.
+    Low,
+}
+
+impl Sensitivity {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "HIGH",
+            Self::Medium => "MEDIUM",
+            Self::Low => "LOW",
+        }
+    }
+}
+
+/// What a session is opened with. None of it can change while the session lasts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setup {
+    /// Who the agent is and how it behaves.
+    pub system_prompt: String,
+    /// How it sounds.
+    pub voice: VoiceId,
+    /// When it takes its turn.
+    pub sensitivity: Sensitivity,
+    /// Bound on one reply; too small a one leaves the agent without a voice.
+    pub max_tokens: u32,
+    /// What it can do.
+    pub tools: Vec<ToolSpec>,
+    /// Conversational text that makes the agent speak first. `None`: it waits for the caller.
+    pub opening_text: Option<String>,
+}
+
+/// What the model tells, freed of the wire's framing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// The caller's words, once they are complete.
+    CallerSaid(String),
+    /// The sentence that the agent begins to speak.
+    AgentSays(String),
+    /// The agent's voice: whole samples of little-endian PCM16.
+    AgentAudio(Bytes),
+    /// The agent has finished its turn, and no more audio comes before the next.
+    AgentTurnEnded,
+    /// The caller interrupted: what is not yet played must not be.
+    Interrupted,
+    /// A tool is wanted.
+    ToolWanted {
+        /// Which request.
+        id: ToolUseId,
+        /// Which tool.
+        name: String,
+        /// Its input, or [`Value::Null`] when the model sent no JSON object.
+        input: Value,
+    },
+    /// Totals since this session began.
+    Usage(Usage),
+}
+
+/// One model session, from its first event to its last: makes sure that what is sent is always in an order the model
+/// accepts, and reads what comes back.
+///
+/// Calling order: [`Session::open`]'s events go out before the answer is awaited; [`Session::handle_opened`] once the
+/// answer is there; then audio, results and [`Session::handle_event`] as they come; [`Session::close`] once, however
+/// the call ended. Events come out in the order they must be sent, and nothing may be sent between those of one call.
+#[derive(Debug)]
+pub struct Session {
+    prompt: String,
+    opening_text: Option<String>,
+    entropy: Entropy,
+    state: State,
+    block: Block,
+    odd_byte: Option<u8>,
+    unanswered: HashSet<ToolUseId>,
+}
+
+#[derive(Debug)]
+enum State {
+    Opening,
+    Listening { audio_name: String, audio: AudioInput },
+    Closed,
+}
+
+/// The output block that is open; blocks come one after the other.
+#[derive(Debug)]
+enum Block {
+    None,
+    Text { role: Role, stage: GenerationStage, text: String, interrupted: bool },
+}
+
+impl Session {
+    /// A new session and the events that open it.
+    pub fn open(setup: &Setup, mut entropy: Entropy) -> (Self, Vec<ClientEvent>) {
+        let prompt = entropy.uuid().to_string();
+        let system = entropy.uuid().to_string();
+        let mut events = vec![input::session_start(setup), input::prompt_start(&prompt, setup)];
+        events.extend(input::text_block(&prompt, &system, "SYSTEM", false, &setup.system_prompt));
+        let session = Self {
+            prompt,
+            opening_text: setup.opening_text.clone(),
+            entropy,
+            state: State::Opening,
+            block: Block::None,
+            odd_byte: None,
+            unanswered: HashSet::new(),
+        };
+        (session, events)
+    }
+
+    /// The model answered: opens the caller's audio and lets the agent speak first.
+    pub fn handle_opened(&mut self) -> Vec<ClientEvent> {
+        if !matches!(self.state, State::Opening) {
+            return Vec::new();
+        }
+        let mut events = self.start_audio(&PRIMING_SILENCE);
+        if let Some(text) = self.opening_text.take() {
+            let content = self.entropy.uuid().to_string();
+            events.extend(input::text_block(&self.prompt, &content, "USER", true, &text));
+        }
+        events
+    }
+
+    /// The caller's voice as little-endian PCM16. `None` before the session listens and after it closed.
+    pub fn audio(&self, pcm: &[u8]) -> Option<ClientEvent> {
+        match &self.state {
+            State::Listening { audio, .. } => Some(audio.event(pcm)),
+            State::Opening | State::Closed => None,
+        }
+    }
+
+    /// The answer to a tool request. Nothing for a request that is unknown or answered already.
+    pub fn tool_result(&mut self, id: &ToolUseId, result: &Value) -> Vec<ClientEvent> {
+        if !matches!(self.state, State::Listening { .. }) || !self.unanswered.remove(id) {
+            return Vec::new();
+        }
+        let content = self.entropy.uuid().to_string();
+        input::tool_result(&self.prompt, &content, id, result).into()
+    }
+
+    /// Ends the session by the book; the input stream must be ended after these. Nothing when closed already.
+    pub fn close(&mut self) -> Vec<ClientEvent> {
+        let mut events = Vec::new();
+        if matches!(self.state, State::Opening) {
+            // A prompt without any audio block must not be ended.
+            events = self.start_audio(&LEAST_SILENCE);
+        }
+        if let State::Listening { audio_name, .. } = std::mem::replace(&mut self.state, State::Closed) {
+            events.push(input::content_end(&self.prompt, &audio_name));
+            events.push(input::prompt_end(&self.prompt));
+            events.push(input::session_end());
+        }
+        events
+    }
+
+    /// Reads an event of the model.
+    pub fn handle_event(&mut self, event: ServerEvent) -> Option<Told> {
+        match event {
+            ServerEvent::TextStart { role, stage } => {
+                self.block = Block::Text { role, stage, text: String::new(), interrupted: false };
+                None
+            }
+            ServerEvent::Text(words) => self.handle_text(words),
+            ServerEvent::TextEnd(reason) => self.handle_text_end(reason),
+            ServerEvent::Audio(pcm) => self.whole_samples(pcm).map(Told::AgentAudio),
+            ServerEvent::AudioEnd(StopReason::EndTurn) => Some(Told::AgentTurnEnded),
+            ServerEvent::AudioEnd(StopReason::Interrupted) => Some(Told::Interrupted),
+            ServerEvent::ToolUse { id, name, input } => {
+                self.unanswered.insert(id.clone());
+                Some(Told::ToolWanted { id, name, input })
+            }
+            ServerEvent::Usage(usage) => Some(Told::Usage(usage)),
+            ServerEvent::AudioStart => {
+                self.odd_byte = None;
+                None
+            }
+            ServerEvent::AudioEnd(StopReason::PartialTurn | StopReason::ToolUse | StopReason::Other)
+            | ServerEvent::CompletionStart
+            | ServerEvent::CompletionEnd
+            | ServerEvent::Unknown => None,
+        }
+    }
+
+    fn start_audio(&mut self, silence: &[u8]) -> Vec<ClientEvent> {
+        let audio_name = self.entropy.uuid().to_string();
+        let audio = AudioInput::new(&self.prompt, &audio_name);
+        let events = vec![input::audio_start(&self.prompt, &audio_name), audio.event(silence)];
+        self.state = State::Listening { audio_name, audio };
+        events
+    }
+
+    fn handle_text(&mut self, words: String) -> Option<Told> {
+        let Block::Text { text, interrupted, .. } = &mut self.block else { return None };
+        if is_interruption(&words) {
+            return (!std::mem::replace(interrupted, true)).then_some(Told::Interrupted);
+        }
+        text.push_str(&words);
+        None
+    }
+
+    fn handle_text_end(&mut self, reason: StopReason) -> Option<Told> {
+        let Block::Text { role, stage, text, interrupted } = std::mem::replace(&mut self.block, Block::None) else {
+            return None;
+        };
+        match (role, stage) {
+            _ if reason == StopReason::Interrupted => (!interrupted).then_some(Told::Interrupted),
+            _ if text.trim().is_empty() => None,
+            (Role::User, _) => Some(Told::CallerSaid(text)),
+            (Role::Assistant, GenerationStage::Speculative) => Some(Told::AgentSays(text)),
+            // Comes seconds late and repeats what was planned.
+            (Role::Assistant, GenerationStage::Final) | (Role::Other, _) => None,
+        }
+    }
+
+    /// An event may end in the middle of a sample.
+    fn whole_samples(&mut self, pcm: Bytes) -> Option<Bytes> {
+        let mut pcm = match self.odd_byte.take() {
+            Some(byte) => BytesMut::from_iter(std::iter::once(byte).chain(pcm)).freeze(),
+            None => pcm,
+        };
+        if pcm.len() % 2 == 1 {
+            self.odd_byte = pcm.split_off(pcm.len() - 1).first().copied();
+        }
+        (!pcm.is_empty()).then_some(pcm)
+    }
+}
+
+/// The marker `{ "interrupted" : true }` in any spacing.
+fn is_interruption(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Marker {
+        interrupted: bool,
+    }
+    text.trim_start().starts_with('{') && serde_json::from_str::<Marker>(text).is_ok_and(|marker| marker.interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn setup() -> Setup {
+        Setup {
+            system_prompt: "You answer the phone.".into(),
+            voice: VoiceId::from("matthew"),
+            sensitivity: Sensitivity::Medium,
+            max_tokens: 4096,
+            tools: Vec::new(),
+            opening_text: Some("hi".into()),
+        }
+    }
+
+    fn opened() -> Session {
+        let (mut session, _) = Session::open(&setup(), Entropy::from_seed(1));
+        session.handle_opened();
+        session
+    }
+
+    fn names(events: Vec<ClientEvent>) -> Vec<String> {
+        let name = |event: ClientEvent| {
+            let event: Value = serde_json::from_slice(&event.into_bytes()).unwrap();
+            event["event"].as_object().unwrap().keys().next().unwrap().clone()
+        };
+        events.into_iter().map(name).collect()
+    }
+
+    fn told(session: &mut Session, events: impl IntoIterator<Item = ServerEvent>) -> Vec<Told> {
+        events.into_iter().filter_map(|event| session.handle_event(event)).collect()
+    }
+
+    fn final_text(role: Role) -> ServerEvent {
+        ServerEvent::TextStart { role, stage: GenerationStage::Final }
+    }
+
+    #[test]
+    fn a_session_opens_listens_and_closes_in_the_order_the_model_demands() {
+        let (mut session, opening) = Session::open(&setup(), Entropy::from_seed(1));
+        assert_eq!(names(opening), ["sessionStart", "promptStart", "contentStart", "textInput", "contentEnd"]);
+        let speaks_first = ["contentStart", "audioInput", "contentStart", "textInput", "contentEnd"];
+        assert_eq!(names(session.handle_opened()), speaks_first);
+        assert_eq!(names(session.audio(&[0; 320]).into_iter().collect()), ["audioInput"]);
+        assert_eq!(names(session.close()), ["contentEnd", "promptEnd", "sessionEnd"]);
+        assert_eq!(session.close(), []);
+        assert_eq!(session.audio(&[0; 320]), None);
+    }
+
+    #[test]
+    fn a_session_closed_before_it_opened_still_ends_a_prompt_that_has_audio() {
+        let (mut session, _) = Session::open(&setup(), Entropy::from_seed(1));
+        assert_eq!(names(session.close()), ["contentStart", "audioInput", "contentEnd", "promptEnd", "sessionEnd"]);
+        assert_eq!(session.handle_opened(), []);
+    }
+
+    #[test]
+    fn a_long_prompt_goes_out_in_pieces_that_the_model_accepts() {
+        let prompt = "\u{e9}".repeat(5_000);
+        let (_, opening) = Session::open(&Setup { system_prompt: prompt.clone(), ..setup() }, Entropy::from_seed(1));
+        let texts: Vec<String> = opening
+            .into_iter()
+            .map(|event| serde_json::from_slice::<Value>(&event.into_bytes()).unwrap())
+            .filter_map(|event| Some(event["event"]["textInput"]["content"].as_str()?.to_owned()))
+            .collect();
+        assert_eq!(texts.len(), 3);
+        assert_eq!(texts.concat(), prompt);
+    }
+
+    #[test]
+    fn an_interruption_is_told_once_whether_marker_or_stop_reason_comes_first() {
+        let marker = || ServerEvent::Text("{ \"interrupted\" : true }".into());
+        let end = || ServerEvent::TextEnd(StopReason::Interrupted);
+        let events = [final_text(Role::Assistant), ServerEvent::Text("I was".into()), marker(), end()];
+        assert_eq!(told(&mut opened(), events), [Told::Interrupted]);
+        assert_eq!(told(&mut opened(), [final_text(Role::Assistant), end()]), [Told::Interrupted]);
+    }
+
+    #[test]
+    fn an_audio_end_turn_alone_is_no_interruption() {
+        assert_eq!(told(&mut opened(), [ServerEvent::AudioEnd(StopReason::EndTurn)]), [Told::AgentTurnEnded]);
+    }
+
+    #[test]
+    fn the_callers_words_are_told_whole_and_empty_ones_not_at_all() {
+        let partial = || ServerEvent::TextEnd(StopReason::PartialTurn);
+        let said = |pieces: &[&str]| {
+            let mut events = vec![final_text(Role::User)];
+            events.extend(pieces.iter().map(|piece| ServerEvent::Text((*piece).into())));
+            events.push(partial());
+            told(&mut opened(), events)
+        };
+        assert_eq!(said(&["cancel ", "it"]), [Told::CallerSaid("cancel it".into())]);
+        assert_eq!(said(&[""]), []);
+    }
+
+    #[test]
+    fn a_sample_split_over_two_events_is_put_together() {
+        let audio = |bytes: &'static [u8]| ServerEvent::Audio(Bytes::from_static(bytes));
+        let heard = told(&mut opened(), [audio(&[1, 2, 3]), audio(&[4]), audio(&[5])]);
+        assert_eq!(
+            heard,
+            [Told::AgentAudio(Bytes::from_static(&[1, 2])), Told::AgentAudio(Bytes::from_static(&[3, 4]))]
+        );
+    }
+
+    #[test]
+    fn each_tool_request_is_answered_once() {
+        let mut session = opened();
+        let id = ToolUseId::from("T");
+        assert_eq!(session.tool_result(&id, &json!({})), []);
+        session.handle_event(ServerEvent::ToolUse { id: id.clone(), name: "find".into(), input: json!({}) });
+        assert_eq!(names(session.tool_result(&id, &json!({}))), ["contentStart", "toolResult", "contentEnd"]);
+        assert_eq!(session.tool_result(&id, &json!({})), []);
+    }
+}

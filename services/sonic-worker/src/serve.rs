@@ -1,0 +1,104 @@
+use std::{sync::Arc, time::Duration};
+
+use offhook_hosting::{
+    admin,
+    clock::Clock,
+    entropy::Entropy,
+    lifecycle::{Drained, Lifecycle},
+    telemetry::Telemetry,
+};
+use offhook_proto::{
+    FILE_DESCRIPTOR_SET,
+    voice::v1::{calls_server::CallsServer, conversations_server::ConversationsServer},
+};
+use tokio::net::TcpListener;
+use tonic::transport::{Server, server::TcpIncoming};
+use tracing::info;
+
+use crate::{
+    agent::Agent,
+    bedrock::Bedrock,
+    calls::{MemoryStore, RecordFiles},
+    config::Config,
+    grpc::{CallsService, ConversationsService, Worker},
+    metrics::Metrics,
+    runner::Services,
+    tools::Tools,
+};
+
+/// An edge that is silent for longer than interval and timeout is gone.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where a worker is reached.
+#[derive(Debug)]
+pub struct Listeners {
+    /// gRPC.
+    pub grpc: TcpListener,
+    /// Health and metrics; private.
+    pub admin: TcpListener,
+}
+
+/// Serves until the soft stop and the drain after it.
+///
+/// # Errors
+/// If the worker cannot start, or a listener breaks.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    telemetry: &Telemetry,
+    lifecycle: Lifecycle,
+    clock: Clock,
+    entropy: Entropy,
+) -> anyhow::Result<Drained> {
+    let files = config.call_records_dir.map(RecordFiles::in_folder).transpose()?;
+    let max_sessions = config.bedrock.max_sessions;
+    let services = Services {
+        streams: Arc::new(Bedrock::new(config.bedrock).await?),
+        tools: Tools::built_in(clock),
+        store: Arc::new(MemoryStore::new(clock)),
+        files,
+        metrics: Metrics::new(&telemetry.meter("sonic-worker")),
+        clock,
+    };
+    let calls = CallsService::new(Arc::clone(&services.store));
+    let agent = Arc::new(Agent::demo());
+    let worker = Worker { services, agent, max_sessions, lifecycle: lifecycle.clone(), entropy };
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<ConversationsServer<ConversationsService>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(ConversationsServer::new(ConversationsService::new(worker)))
+        .add_service(CallsServer::new(calls))
+        .add_service(health_service)
+        .add_service(reflection);
+    let stopped = lifecycle.clone();
+    let drained = async move {
+        stopped.soft_stop().cancelled().await;
+        health.set_not_serving::<ConversationsServer<ConversationsService>>().await;
+        let drained = stopped.drain(config.drain).await;
+        // Ends the listeners too when everything ended by itself.
+        stopped.hard_stop().cancel();
+        drained
+    };
+    info!(address = %listeners.grpc.local_addr()?, "taking legs");
+    let incoming = TcpIncoming::from(listeners.grpc).with_nodelay(Some(true));
+    let grpc = server.serve_with_incoming_shutdown(incoming, lifecycle.hard_stop().clone().cancelled_owned());
+    let admin = admin::serve(listeners.admin, telemetry.registry(), lifecycle.clone());
+    let (drained, grpc, admin) =
+        tokio::join!(drained, async { ended(grpc.await, &lifecycle) }, async { ended(admin.await, &lifecycle) });
+    grpc?;
+    admin?;
+    Ok(drained)
+}
+
+/// A listener that ends takes the process down: a worker that cannot be reached must not look alive.
+fn ended<E>(result: Result<(), E>, lifecycle: &Lifecycle) -> Result<(), E> {
+    lifecycle.soft_stop().cancel();
+    result
+}

@@ -1,0 +1,143 @@
+use base64::{Engine, engine::general_purpose::STANDARD};
+use offhook_proto::voice::v1::{Heard, from_edge, next_step::Step, to_edge::Message};
+use serde_json::json;
+use sonic_worker::nova::Failure;
+use tonic::Code;
+
+use crate::support::TestWorker;
+
+#[tokio::test]
+async fn audio_goes_both_ways() {
+    let mut worker = TestWorker::start([], None).await;
+    let (mut leg, mut model) = worker.live_leg().await;
+    leg.says(0, vec![0x80; 160]).await;
+    let heard = loop {
+        let audio = model.hears_next("audioInput").await;
+        let pcm = STANDARD.decode(audio["content"].as_str().unwrap()).unwrap();
+        if pcm.iter().any(|&byte| byte != 0) {
+            break pcm;
+        }
+    };
+    assert_eq!(heard, 32_124_i16.to_le_bytes().repeat(160));
+    model.says_sentence("Hello.", &[0; 320]).await;
+    let Ok(Some(Message::Speak(speak))) = leg.next().await else { panic!("the agent speaks") };
+    assert_eq!((speak.first_sample, speak.epoch, &speak.mulaw[..]), (0, 0, &[0xff; 160][..]));
+}
+
+#[tokio::test]
+async fn a_barge_in_hushes_the_edge_and_the_next_words_belong_to_a_new_epoch() {
+    let mut worker = TestWorker::start([], None).await;
+    let (mut leg, model) = worker.live_leg().await;
+    model.says_sentence("A long story.", &[0; 32_000]).await;
+    assert!(matches!(leg.next().await, Ok(Some(Message::Speak(_)))));
+    model.is_interrupted().await;
+    let Ok(Some(Message::Hush(hush))) = leg.next().await else { panic!("the edge is hushed") };
+    assert_eq!(hush.epoch, 1);
+    model.says_sentence("Yes?", &[0; 320]).await;
+    let Ok(Some(Message::Speak(speak))) = leg.next().await else { panic!("the agent speaks") };
+    assert_eq!((speak.first_sample, speak.epoch), (16_000, 1));
+}
+
+#[tokio::test]
+async fn a_tool_runs_beside_the_audio_and_the_model_is_told_its_result() {
+    let mut worker = TestWorker::start([], None).await;
+    let (_leg, mut model) = worker.live_leg().await;
+    let input = json!({ "reservation_id": "R-7" }).to_string();
+    model.says(json!({"toolUse": {"toolName": "cancel_reservation", "toolUseId": "T", "content": input}})).await;
+    let result = model.hears_next("toolResult").await;
+    let result: serde_json::Value = serde_json::from_str(result["content"].as_str().unwrap()).unwrap();
+    assert_eq!(result["confirmation"], "C-7");
+}
+
+#[tokio::test]
+async fn the_agent_hangs_up_after_its_goodbye_was_heard() {
+    let mut worker = TestWorker::start([], None).await;
+    let (mut leg, model) = worker.live_leg().await;
+    model.says_sentence("Goodbye.", &[0; 320]).await;
+    model.says(json!({"toolUse": {"toolName": "hang_up", "toolUseId": "T", "content": "{}"}})).await;
+    assert!(matches!(leg.next().await, Ok(Some(Message::Speak(_)))));
+    leg.send(from_edge::Message::Heard(Heard { sample: 160, epoch: 0 })).await;
+    let Ok(Some(Message::Next(next))) = leg.next().await else { panic!("the worker says what comes next") };
+    let Some(Step::HangUp(hang_up)) = next.step.unwrap().step else { panic!("it hangs up") };
+    assert_eq!(hang_up.say, "");
+    assert_eq!(leg.end().await.code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_leaves_a_closed_session_and_no_task() {
+    let mut worker = TestWorker::start([], None).await;
+    let (leg, model) = worker.live_leg().await;
+    leg.hangs_up().await;
+    let names = model.hears_out().await;
+    assert_eq!(names[names.len() - 3..], ["contentEnd", "promptEnd", "sessionEnd"]);
+    worker.lifecycle.tasks().close();
+    worker.lifecycle.tasks().wait().await;
+}
+
+#[tokio::test]
+async fn an_edge_that_vanishes_leaves_a_closed_session_and_no_task() {
+    let mut worker = TestWorker::start([], None).await;
+    let (leg, model) = worker.live_leg().await;
+    drop(leg);
+    let names = model.hears_out().await;
+    assert_eq!(names[names.len() - 3..], ["contentEnd", "promptEnd", "sessionEnd"]);
+    worker.lifecycle.tasks().close();
+    worker.lifecycle.tasks().wait().await;
+}
+
+#[tokio::test]
+async fn a_model_that_refuses_ends_the_leg_with_a_sentence_for_the_caller() {
+    let worker = TestWorker::start([Failure::AccessDenied], None).await;
+    let mut leg = worker.attach().await.unwrap();
+    leg.start().await;
+    assert_eq!(leg.end().await.code(), Code::FailedPrecondition);
+    let Some(Step::HangUp(hang_up)) = worker.next_step().await.unwrap().step else { panic!("it hangs up") };
+    assert!(hang_up.say.contains("sorry"), "{}", hang_up.say);
+}
+
+#[tokio::test]
+async fn a_throttled_start_is_tried_again_without_the_caller_noticing() {
+    let mut worker = TestWorker::start([Failure::Throttled, Failure::PeerGone], None).await;
+    worker.live_leg().await;
+}
+
+#[tokio::test]
+async fn a_model_that_breaks_mid_call_leads_to_a_sentence_for_the_caller() {
+    let mut worker = TestWorker::start([], None).await;
+    let (mut leg, model) = worker.live_leg().await;
+    model.breaks(Failure::PeerGone).await;
+    let Ok(Some(Message::Next(next))) = leg.next().await else { panic!("the worker says what comes next") };
+    assert_eq!(next.step, Some(worker.next_step().await.unwrap()));
+    assert!(matches!(next.step.unwrap().step, Some(Step::HangUp(hang_up)) if !hang_up.say.is_empty()));
+}
+
+#[tokio::test]
+async fn a_leg_too_many_is_sent_to_another_worker() {
+    let mut worker = TestWorker::start([], None).await;
+    let _both = (worker.live_leg().await, worker.live_leg().await);
+    assert_eq!(worker.attach().await.err().unwrap().code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn a_draining_worker_takes_no_legs_and_keeps_those_it_has() {
+    let mut worker = TestWorker::start([], None).await;
+    let (mut leg, model) = worker.live_leg().await;
+    worker.lifecycle.soft_stop().cancel();
+    assert_eq!(worker.attach().await.err().unwrap().code(), Code::Unavailable);
+    model.says_sentence("Still here.", &[0; 320]).await;
+    assert!(matches!(leg.next().await, Ok(Some(Message::Speak(_)))));
+    worker.lifecycle.hard_stop().cancel();
+    assert!(matches!(leg.next().await, Ok(Some(Message::Next(_)))));
+}
+
+#[tokio::test]
+async fn a_leg_must_begin_with_a_valid_start() {
+    let worker = TestWorker::start([], None).await;
+    let mut leg = worker.attach().await.unwrap();
+    leg.says(0, vec![0xff; 160]).await;
+    let status = leg.end().await;
+    assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "the first message must be start"));
+    let mut leg = worker.attach().await.unwrap();
+    leg.send(from_edge::Message::Start(offhook_proto::voice::v1::Start::default())).await;
+    assert_eq!(leg.end().await.code(), Code::InvalidArgument);
+}

@@ -1,0 +1,7 @@
+//! The worker through its gRPC door, with a double in the model's place.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod legs;
+mod records;
+mod support;

@@ -1,0 +1,223 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use offhook_hosting::{clock::Clock, entropy::Entropy, lifecycle::Lifecycle, telemetry::Telemetry};
+use offhook_proto::voice::v1::{
+    CallRecord, CallerAudio, Ended, EndedReason, FromEdge, GetRequest, NextStep, NextStepRequest, Start, ToEdge,
+    calls_client::CallsClient, calls_server::CallsServer, conversations_client::ConversationsClient,
+    conversations_server::ConversationsServer, from_edge, to_edge,
+};
+use serde_json::{Value, json};
+use sonic_worker::{
+    agent::Agent,
+    bedrock::{ModelOutput, ModelStreams, OpenFuture},
+    calls::{MemoryStore, RecordFiles},
+    grpc::{CallsService, ConversationsService, Worker},
+    metrics::Metrics,
+    nova::{ClientEvent, Failure, ServerEvent},
+    runner::Services,
+    tools::Tools,
+};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Status, Streaming,
+    transport::{Channel, Server, server::TcpIncoming},
+};
+
+pub(crate) const CALL: &str = "CA00000000000000000000000000000001";
+
+/// A worker on a port of its own.
+pub(crate) struct TestWorker {
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) models: mpsc::Receiver<ModelDouble>,
+    channel: Channel,
+}
+
+impl TestWorker {
+    pub(crate) async fn start(refusals: impl IntoIterator<Item = Failure>, files: Option<RecordFiles>) -> Self {
+        let (doubles, models) = mpsc::channel(8);
+        let lifecycle = Lifecycle::default();
+        let services = Services {
+            streams: Arc::new(Doubles { refusals: Mutex::new(refusals.into_iter().collect()), doubles }),
+            tools: Tools::built_in(Clock),
+            store: Arc::new(MemoryStore::new(Clock)),
+            files,
+            metrics: Metrics::new(&Telemetry::for_metrics("test").meter("test")),
+            clock: Clock,
+        };
+        let calls = CallsService::new(Arc::clone(&services.store));
+        let worker = Worker {
+            services,
+            agent: Arc::new(Agent::demo()),
+            max_sessions: 2,
+            lifecycle: lifecycle.clone(),
+            entropy: Entropy::from_seed(1),
+        };
+        let server = Server::builder()
+            .add_service(ConversationsServer::new(ConversationsService::new(worker)))
+            .add_service(CallsServer::new(calls));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+        Self { lifecycle, models, channel }
+    }
+
+    pub(crate) async fn attach(&self) -> Result<Leg, Status> {
+        let (to_worker, messages) = mpsc::channel(64);
+        let from_worker = ConversationsClient::new(self.channel.clone()).attach(ReceiverStream::new(messages)).await?;
+        Ok(Leg { to_worker, from_worker: from_worker.into_inner() })
+    }
+
+    /// A leg that has said `Start`, and the model session it opened.
+    pub(crate) async fn live_leg(&mut self) -> (Leg, ModelDouble) {
+        let mut leg = self.attach().await.unwrap();
+        leg.start().await;
+        let model = self.models.recv().await.unwrap();
+        assert!(matches!(leg.next().await, Ok(Some(to_edge::Message::Accepted(_)))));
+        (leg, model)
+    }
+
+    pub(crate) async fn next_step(&self) -> Result<NextStep, Status> {
+        let request = NextStepRequest { call_sid: CALL.into() };
+        Ok(CallsClient::new(self.channel.clone()).next_step(request).await?.into_inner().step.unwrap())
+    }
+
+    pub(crate) async fn record(&self, call_sid: &str) -> Result<CallRecord, Status> {
+        let request = GetRequest { call_sid: call_sid.into() };
+        Ok(CallsClient::new(self.channel.clone()).get(request).await?.into_inner().record.unwrap())
+    }
+}
+
+/// The edge's end of a leg.
+pub(crate) struct Leg {
+    to_worker: mpsc::Sender<FromEdge>,
+    from_worker: Streaming<ToEdge>,
+}
+
+impl Leg {
+    pub(crate) async fn send(&self, message: from_edge::Message) {
+        self.to_worker.send(FromEdge { message: Some(message) }).await.unwrap();
+    }
+
+    pub(crate) async fn start(&self) {
+        let start = Start {
+            call_sid: CALL.into(),
+            stream_sid: "MZ00000000000000000000000000000001".into(),
+            account_sid: "AC00000000000000000000000000000001".into(),
+            transfer_available: true,
+            ..Start::default()
+        };
+        self.send(from_edge::Message::Start(start)).await;
+    }
+
+    pub(crate) async fn says(&self, first_sample: u64, mulaw: Vec<u8>) {
+        self.send(from_edge::Message::Audio(CallerAudio { first_sample, mulaw: mulaw.into() })).await;
+    }
+
+    pub(crate) async fn hangs_up(&self) {
+        self.send(from_edge::Message::Ended(Ended { reason: EndedReason::Stopped.into() })).await;
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Option<to_edge::Message>, Status> {
+        let next = tokio::time::timeout(Duration::from_secs(30), self.from_worker.message()).await;
+        Ok(next.expect("the worker says something")?.map(|message| message.message.unwrap()))
+    }
+
+    /// The status that the worker ends the leg with, after whatever it still says.
+    pub(crate) async fn end(&mut self) -> Status {
+        loop {
+            match self.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return Status::ok(""),
+                Err(status) => return status,
+            }
+        }
+    }
+}
+
+/// Opens sessions with doubles, after the refusals it was given.
+struct Doubles {
+    refusals: Mutex<Vec<Failure>>,
+    doubles: mpsc::Sender<ModelDouble>,
+}
+
+impl ModelStreams for Doubles {
+    fn open(&self, input: mpsc::Receiver<ClientEvent>) -> OpenFuture {
+        let refusal = self.refusals.lock().unwrap().pop();
+        let doubles = self.doubles.clone();
+        Box::pin(async move {
+            if let Some(failure) = refusal {
+                return Err(failure);
+            }
+            let (output, events) = mpsc::channel(64);
+            doubles.send(ModelDouble { input, output }).await.unwrap();
+            Ok(ModelOutput::from_channel(events))
+        })
+    }
+}
+
+/// The model's end of a session.
+pub(crate) struct ModelDouble {
+    input: mpsc::Receiver<ClientEvent>,
+    output: mpsc::Sender<Result<ServerEvent, Failure>>,
+}
+
+impl ModelDouble {
+    /// The next event that the worker sends, as name and body; `None` when it ended its input.
+    pub(crate) async fn hears(&mut self) -> Option<(String, Value)> {
+        let event =
+            tokio::time::timeout(Duration::from_secs(30), self.input.recv()).await.expect("the worker sends")?;
+        let mut event: Value = serde_json::from_slice(&event.into_bytes()).unwrap();
+        let (name, body) = event["event"].as_object_mut().unwrap().iter_mut().next().unwrap();
+        Some((name.clone(), body.take()))
+    }
+
+    /// Skips to the next event of a name.
+    pub(crate) async fn hears_next(&mut self, name: &str) -> Value {
+        loop {
+            let (heard, body) = self.hears().await.expect("the input goes on");
+            if heard == name {
+                return body;
+            }
+        }
+    }
+
+    /// The names of all events until the worker ends its input.
+    pub(crate) async fn hears_out(mut self) -> Vec<String> {
+        let mut names = Vec::new();
+        while let Some((name, _)) = self.hears().await {
+            names.push(name);
+        }
+        names
+    }
+
+    pub(crate) async fn says(&self, event: Value) {
+        let json = json!({ "event": event }).to_string();
+        self.output.send(Ok(ServerEvent::parse(json.as_bytes()).unwrap())).await.unwrap();
+    }
+
+    pub(crate) async fn says_sentence(&self, text: &str, pcm: &[u8]) {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        let fields = r#"{"generationStage":"SPECULATIVE"}"#;
+        self.says(json!({"contentStart": {"type": "TEXT", "role": "ASSISTANT", "additionalModelFields": fields}}))
+            .await;
+        self.says(json!({"textOutput": {"content": text}})).await;
+        self.says(json!({"contentEnd": {"type": "TEXT", "stopReason": "PARTIAL_TURN"}})).await;
+        self.says(json!({"audioOutput": {"content": STANDARD.encode(pcm)}})).await;
+        self.says(json!({"contentEnd": {"type": "AUDIO", "stopReason": "END_TURN"}})).await;
+    }
+
+    pub(crate) async fn is_interrupted(&self) {
+        self.says(json!({"contentStart": {"type": "TEXT", "role": "ASSISTANT"}})).await;
+        self.says(json!({"textOutput": {"content": "{ \"interrupted\" : true }"}})).await;
+        self.says(json!({"contentEnd": {"type": "TEXT", "stopReason": "INTERRUPTED"}})).await;
+    }
+
+    pub(crate) async fn breaks(self, failure: Failure) {
+        self.output.send(Err(failure)).await.unwrap();
+    }
+}
