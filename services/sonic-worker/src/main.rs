@@ -10,7 +10,7 @@ use offhook_hosting::{
     lifecycle::Lifecycle,
     telemetry::{Telemetry, TelemetryConfig},
 };
-use sonic_worker::{Listeners, config::Config, run};
+use sonic_worker::{Listeners, bedrock, config::Config, run};
 use tokio::net::TcpListener;
 use tracing::{error, info};
 
@@ -70,7 +70,8 @@ async fn bind_and_run(config: Config, telemetry: &Telemetry) -> anyhow::Result<(
     };
     let lifecycle = Lifecycle::default();
     lifecycle.listen_for_signals()?;
-    let drained = run(config, listeners, telemetry, lifecycle, Clock, Entropy::from_os()).await?;
+    let aws = bedrock::sdk_config().await;
+    let drained = run(config, &aws, listeners, telemetry, lifecycle, Clock, Entropy::from_os()).await?;
     info!(?drained, "stopped");
     Ok(())
 }

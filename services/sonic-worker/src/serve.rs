@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use aws_config::SdkConfig;
 use offhook_hosting::{
     admin,
     clock::Clock,
@@ -39,12 +40,13 @@ pub struct Listeners {
     pub admin: TcpListener,
 }
 
-/// Serves until the soft stop and the drain after it.
+/// Serves until the soft stop and the drain after it. `aws` says with which credentials and in which region.
 ///
 /// # Errors
 /// If the worker cannot start, or a listener breaks.
 pub async fn run(
     config: Config,
+    aws: &SdkConfig,
     listeners: Listeners,
     telemetry: &Telemetry,
     lifecycle: Lifecycle,
@@ -54,7 +56,7 @@ pub async fn run(
     let files = config.call_records_dir.map(RecordFiles::in_folder).transpose()?;
     let max_sessions = config.bedrock.max_sessions;
     let services = Services {
-        streams: Arc::new(Bedrock::new(config.bedrock).await?),
+        streams: Arc::new(Bedrock::new(config.bedrock, aws)?),
         tools: Tools::built_in(clock),
         store: Arc::new(MemoryStore::new(clock)),
         files,

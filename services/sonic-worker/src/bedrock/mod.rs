@@ -13,7 +13,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::shards::{Bedrock, BedrockConfig};
+pub use self::shards::{Bedrock, BedrockConfig, sdk_config};
 use crate::nova::{ClientEvent, Failure, ServerEvent};
 
 /// Room for input events on the way to the SDK.

@@ -39,7 +39,7 @@ use crate::nova::{ClientEvent, Failure, ModelId, ServerEvent};
 const STREAMS_PER_CONNECTION: usize = 20;
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// How to reach Bedrock. Credentials and region come from the SDK's default chain.
+/// How to reach Bedrock. Credentials and region are the SDK's: see [`sdk_config`].
 #[derive(Clone, Debug)]
 pub struct BedrockConfig {
     /// Which model.
@@ -66,19 +66,17 @@ struct Shard {
 }
 
 impl Bedrock {
-    /// Reads credentials and region as the SDK does; connects when the first session opens.
+    /// Connects when the first session opens, with the credentials and in the region of `sdk`.
     ///
     /// # Errors
     /// If the CA bundle cannot be read.
-    pub async fn new(config: BedrockConfig) -> anyhow::Result<Self> {
+    pub fn new(config: BedrockConfig, sdk: &SdkConfig) -> anyhow::Result<Self> {
         let tls = http_client::tls(config.ca_bundle.as_deref())?;
-        let sdk = sdk_config().await;
-        warn_without_credentials(&sdk).await;
         let region = sdk.region().map_or(DEFAULT_REGION, |region| region.as_ref());
         // Set always, because the SDK would take an empty variable for an endpoint.
         let endpoint = config.endpoint.unwrap_or_else(|| format!("https://bedrock-runtime.{region}.amazonaws.com"));
         let shard = |_| {
-            let service = aws_sdk_bedrockruntime::config::Builder::from(&sdk)
+            let service = aws_sdk_bedrockruntime::config::Builder::from(sdk)
                 .endpoint_url(&endpoint)
                 .http_client(H2Client::new(tls.clone()))
                 // Events of a stream cannot be replayed, and a 5xx on one call must not close the others' connection.
@@ -167,7 +165,10 @@ where
     failure
 }
 
-async fn sdk_config() -> SdkConfig {
+/// Credentials and region as AWS users expect: the SDK's default chain (environment, profiles, SSO, web identity, ECS
+/// and EKS roles), and `us-east-1` where no region is set. Logs a warning when there are no credentials, which is not
+/// fatal: they may come later, and the caller of a call that comes before hears an apology.
+pub async fn sdk_config() -> SdkConfig {
     let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
         .or_else(ProfileFileRegionProvider::new())
         .or_else(DEFAULT_REGION);
@@ -175,10 +176,11 @@ async fn sdk_config() -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
         .build_https();
-    aws_config::defaults(BehaviorVersion::v2026_01_12()).region(region).http_client(http).load().await
+    let sdk = aws_config::defaults(BehaviorVersion::v2026_01_12()).region(region).http_client(http).load().await;
+    warn_without_credentials(&sdk).await;
+    sdk
 }
 
-/// Not fatal: credentials may come later, and the caller of a call that comes before is told so.
 async fn warn_without_credentials(sdk: &SdkConfig) {
     let found = match sdk.credentials_provider() {
         Some(provider) => provider.provide_credentials().await.is_ok(),
