@@ -1,2 +1,4 @@
 //! The phone lab.
+pub mod mulaw;
+pub mod speech;
 pub mod tones;
