@@ -2,3 +2,4 @@
 pub mod mulaw;
 pub mod speech;
 pub mod tones;
+pub mod twilio;

@@ -1,0 +1,244 @@
+//! The caller's phone during one call: the 20 ms clock, the caller on it, and the record of what went over it.
+//!
+//! Whatever a call is doing, the caller hears and says 20 ms at a time, at absolute deadlines from the moment the call
+//! was placed. So both tracks are in real time from first to last, and a driver that was late catches up.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use offhook_hosting::clock::Clock;
+use tokio::sync::mpsc;
+
+use super::{
+    caller::{Act, Caller, Moment, Span, TICK},
+    playout::FRAME,
+    report::{Arrival, CallEnd, CallEvent, CallReport, Clear, DebuggerEntry, Finding, Happening, MarkEcho, Utterance},
+    sid::CallSid,
+};
+use crate::speech::SAMPLE_RATE;
+
+const QUIET: [i16; FRAME] = [0; FRAME];
+
+/// The phone, and what is known about the call so far.
+#[derive(Debug)]
+pub(super) struct Phone {
+    clock: Clock,
+    placed: Instant,
+    caller: Caller,
+    frames: u64,
+    keep_audio: bool,
+    watcher: Option<mpsc::Sender<CallEvent>>,
+    report: CallReport,
+}
+
+/// The caller is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Left(pub(super) CallEnd);
+
+/// 20 ms of the caller that a stream carries on.
+#[derive(Debug)]
+pub(super) struct Spoken {
+    pub(super) pcm: [i16; FRAME],
+    pub(super) keys: Vec<char>,
+    pub(super) left: Option<Left>,
+}
+
+impl Phone {
+    pub(super) fn new(
+        call_sid: &CallSid,
+        caller: Caller,
+        clock: Clock,
+        keep_audio: bool,
+        watcher: Option<mpsc::Sender<CallEvent>>,
+    ) -> Self {
+        let report = CallReport {
+            call_sid: call_sid.to_string(),
+            stream_sids: Vec::new(),
+            said: Vec::new(),
+            heard: Vec::new(),
+            said_pcm: Vec::new(),
+            heard_pcm: Vec::new(),
+            clears: Vec::new(),
+            marks_echoed: 0,
+            marks: Vec::new(),
+            arrivals: Vec::new(),
+            dialled: Vec::new(),
+            spoken_by_twilio: Vec::new(),
+            codes: Vec::new(),
+            documents: Vec::new(),
+            timeline: Vec::new(),
+            end: CallEnd::DocumentEnded,
+        };
+        Self { clock, placed: clock.now(), caller, frames: 0, keep_audio, watcher, report }
+    }
+
+    /// Since the call was placed.
+    pub(super) fn now(&self) -> Duration {
+        self.clock.now().duration_since(self.placed)
+    }
+
+    /// Returns when the next frame is due. Nothing is lost if it is dropped.
+    pub(super) async fn next_frame(&self) {
+        let due = self.placed + TICK * u32::try_from(self.frames).unwrap_or(u32::MAX);
+        tokio::time::sleep_until(due.into()).await;
+    }
+
+    /// The caller hears 20 ms and says 20 ms.
+    pub(super) fn frame(&mut self, hears: &[i16; FRAME]) -> Spoken {
+        self.frames += 1;
+        let Moment { says, acts } = self.caller.tick(hears);
+        if self.keep_audio {
+            self.report.heard_pcm.extend_from_slice(hears);
+            self.report.said_pcm.extend_from_slice(&says);
+        }
+        let mut spoken = Spoken { pcm: says, keys: Vec::new(), left: None };
+        for act in acts {
+            match act {
+                Act::Pressed(digit) => {
+                    spoken.keys.push(digit);
+                    self.happened(Happening::Pressed { digit });
+                }
+                Act::HungUp => spoken.left = Some(Left(CallEnd::CallerHungUp)),
+                Act::GaveUp => spoken.left = Some(Left(CallEnd::PatienceEnded)),
+                Act::Speaks(_) | Act::Spoke(_) | Act::Heard(_) => self.note(act),
+            }
+        }
+        spoken
+    }
+
+    /// The caller hears these samples, then it goes on.
+    pub(super) async fn hear(&mut self, pcm: &[i16]) -> Result<(), Left> {
+        for piece in pcm.chunks(FRAME) {
+            let mut frame = QUIET;
+            frame[..piece.len()].copy_from_slice(piece);
+            self.next_frame().await;
+            self.frame(&frame).left.map_or(Ok(()), Err)?;
+        }
+        Ok(())
+    }
+
+    /// The line is silent for so long.
+    pub(super) async fn silence(&mut self, length: Duration) -> Result<(), Left> {
+        for _ in 0..length.as_millis() / TICK.as_millis() {
+            self.hear(&QUIET).await?;
+        }
+        Ok(())
+    }
+
+    /// The line is silent until something is done, or given up with the caller gone.
+    pub(super) async fn wait_for<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Left> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = self.next_frame() => self.frame(&QUIET).left.map_or(Ok(()), Err)?,
+            }
+        }
+    }
+
+    /// The call is answered; the caller begins.
+    pub(super) fn answered(&mut self) {
+        self.caller.answered();
+        self.happened(Happening::Answered);
+    }
+
+    /// The server had the queue emptied.
+    pub(super) fn cleared(&mut self, dropped_samples: usize) {
+        self.report.clears.push(Clear { at: self.now(), dropped_samples });
+        self.happened(Happening::Cleared { dropped_samples });
+        if dropped_samples > 0 {
+            self.cut_off();
+        }
+    }
+
+    /// What the caller was hearing breaks off.
+    pub(super) fn cut_off(&mut self) {
+        if let Some(act) = self.caller.cut_off() {
+            self.note(act);
+        }
+    }
+
+    pub(super) fn mark_echoed(&mut self, name: &str, cleared: bool) {
+        self.report.marks_echoed += 1;
+        self.report.marks.push(MarkEcho { name: name.to_owned(), at: self.now(), cleared });
+    }
+
+    pub(super) fn audio_arrived(&mut self, samples: usize) {
+        self.report.arrivals.push(Arrival { at: self.now(), samples });
+    }
+
+    pub(super) fn stream_started(&mut self, stream_sid: String) {
+        self.report.stream_sids.push(stream_sid.clone());
+        self.happened(Happening::StreamStarted { stream_sid });
+    }
+
+    /// Nothing if it never started.
+    pub(super) fn stream_ended(&mut self, stream_sid: String) {
+        if self.report.stream_sids.contains(&stream_sid) {
+            self.happened(Happening::StreamEnded { stream_sid });
+        }
+    }
+
+    pub(super) fn dialled(&mut self, target: &str) {
+        self.report.dialled.push(target.to_owned());
+        self.happened(Happening::Dialled { target: target.to_owned() });
+    }
+
+    pub(super) fn twilio_says(&mut self, text: &str) {
+        self.report.spoken_by_twilio.push(text.to_owned());
+        self.happened(Happening::TwilioSays { text: text.to_owned() });
+    }
+
+    pub(super) fn document(&mut self, text: &str) {
+        self.report.documents.push(text.to_owned());
+    }
+
+    pub(super) fn found(&mut self, finding: Finding) {
+        let Finding { code, detail } = finding;
+        self.report.codes.push(DebuggerEntry { code, at: self.now(), detail: detail.clone() });
+        self.happened(Happening::Debugger { code, detail });
+    }
+
+    /// Puts something on the timeline. A watcher that does not keep up misses events; the call never waits for it.
+    pub(super) fn happened(&mut self, what: Happening) {
+        let event = CallEvent { at: self.now(), what };
+        if let Some(watcher) = &self.watcher {
+            let _ = watcher.try_send(event.clone());
+        }
+        self.report.timeline.push(event);
+    }
+
+    /// The call is over.
+    pub(super) fn finish(mut self, end: CallEnd) -> CallReport {
+        for act in self.caller.hang_up() {
+            self.note(act);
+        }
+        self.happened(Happening::Ended { end });
+        CallReport { end, ..self.report }
+    }
+
+    fn note(&mut self, act: Act) {
+        match act {
+            Act::Speaks(text) => self.happened(Happening::CallerSpeaks { text }),
+            Act::Spoke(span) => {
+                let utterance = utterance(span, &self.report.said_pcm);
+                self.report.said.push(utterance);
+            }
+            Act::Heard(span) => {
+                self.happened(Happening::CallerHeard { text: span.text.clone() });
+                let utterance = utterance(span, &self.report.heard_pcm);
+                self.report.heard.push(utterance);
+            }
+            Act::Pressed(_) | Act::HungUp | Act::GaveUp => {}
+        }
+    }
+}
+
+fn utterance(Span { text, from, to }: Span, track: &[i16]) -> Utterance {
+    let pcm = track.get(from as usize..(to as usize).min(track.len())).unwrap_or_default().to_vec();
+    let time = |samples: u64| Duration::from_micros(samples * 1_000_000 / u64::from(SAMPLE_RATE));
+    Utterance { text, at: time(from), lasted: time(to - from), pcm }
+}

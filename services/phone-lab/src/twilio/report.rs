@@ -1,0 +1,247 @@
+//! What is left of a call: everything that was said, heard, asked and refused.
+
+use std::{fmt, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+/// A call from its first request to its end. Times count from the moment the call was placed.
+#[derive(Clone, Serialize)]
+pub struct CallReport {
+    /// The call.
+    pub call_sid: String,
+    /// Its media streams, in order.
+    pub stream_sids: Vec<String>,
+    /// What the caller said.
+    pub said: Vec<Utterance>,
+    /// What the caller made out. A stretch that is no tone words reads `\u{fffd}`.
+    pub heard: Vec<Utterance>,
+    /// The caller's track in real time. Empty if the call was made without keeping audio.
+    #[serde(skip)]
+    pub said_pcm: Vec<i16>,
+    /// The track the caller heard, as long as `said_pcm`.
+    #[serde(skip)]
+    pub heard_pcm: Vec<i16>,
+    /// Each `clear` that arrived.
+    pub clears: Vec<Clear>,
+    /// Marks echoed, played or cleared.
+    pub marks_echoed: usize,
+    /// Each of them.
+    pub marks: Vec<MarkEcho>,
+    /// When audio arrived from the server, and how much.
+    #[serde(skip)]
+    pub arrivals: Vec<Arrival>,
+    /// Who was dialled.
+    pub dialled: Vec<String>,
+    /// What Twilio itself said.
+    pub spoken_by_twilio: Vec<String>,
+    /// Twilio's debugger.
+    pub codes: Vec<DebuggerEntry>,
+    /// The TwiML documents that were answered, parseable or not.
+    pub documents: Vec<String>,
+    /// What happened when.
+    pub timeline: Vec<CallEvent>,
+    /// How the call ended.
+    pub end: CallEnd,
+}
+
+impl CallReport {
+    /// The codes in the debugger, in order.
+    pub fn code_numbers(&self) -> Vec<u32> {
+        self.codes.iter().map(|entry| entry.code).collect()
+    }
+}
+
+/// Without the sound.
+impl fmt::Debug for CallReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallReport")
+            .field("call_sid", &self.call_sid)
+            .field("end", &self.end)
+            .field("codes", &self.codes)
+            .field("timeline", &self.timeline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A stretch of speech between silences.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Utterance {
+    /// The words; for a recording its file name.
+    pub text: String,
+    /// When it began.
+    #[serde(serialize_with = "seconds")]
+    pub at: Duration,
+    /// How long it was.
+    #[serde(serialize_with = "seconds")]
+    pub lasted: Duration,
+    /// The sound. Empty if the call was made without keeping audio.
+    #[serde(skip)]
+    pub pcm: Vec<i16>,
+}
+
+/// Without the sound.
+impl fmt::Debug for Utterance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {:?} for {:?}", self.text, self.at, self.lasted)
+    }
+}
+
+/// The server had the queue emptied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Clear {
+    /// When.
+    #[serde(serialize_with = "seconds")]
+    pub at: Duration,
+    /// How much audio nobody will hear.
+    pub dropped_samples: usize,
+}
+
+/// A mark came back to the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MarkEcho {
+    /// Its name.
+    pub name: String,
+    /// When it was echoed.
+    #[serde(serialize_with = "seconds")]
+    pub at: Duration,
+    /// Whether by a `clear` rather than by the play head.
+    pub cleared: bool,
+}
+
+/// Audio from the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When it came off the socket.
+    pub at: Duration,
+    /// How much.
+    pub samples: usize,
+}
+
+/// What Twilio would log, before it is known when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// See [`super::codes`].
+    pub code: u32,
+    /// What exactly.
+    pub detail: String,
+}
+
+impl Finding {
+    /// A code and what exactly it is about.
+    pub fn new(code: u32, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+/// A line of Twilio's debugger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DebuggerEntry {
+    /// See [`super::codes`].
+    pub code: u32,
+    /// When.
+    #[serde(serialize_with = "seconds")]
+    pub at: Duration,
+    /// What exactly.
+    pub detail: String,
+}
+
+/// Something that happened in a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CallEvent {
+    /// When.
+    #[serde(serialize_with = "seconds")]
+    pub at: Duration,
+    /// What.
+    #[serde(flatten)]
+    pub what: Happening,
+}
+
+/// The kinds of things that happen in a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Happening {
+    /// A document was asked for.
+    Requested {
+        /// `GET` or `POST`.
+        method: &'static str,
+        /// Where.
+        path: String,
+    },
+    /// Twilio answered the call.
+    Answered,
+    /// A media stream is up: `connected` and `start` were sent.
+    StreamStarted {
+        /// Which.
+        stream_sid: String,
+    },
+    /// A media stream is over.
+    StreamEnded {
+        /// Which.
+        stream_sid: String,
+    },
+    /// The caller began to speak.
+    CallerSpeaks {
+        /// What will be said.
+        text: String,
+    },
+    /// The caller heard something to its end.
+    CallerHeard {
+        /// What was made out.
+        text: String,
+    },
+    /// The caller pressed a key.
+    Pressed {
+        /// Which.
+        digit: char,
+    },
+    /// The server emptied the queue.
+    Cleared {
+        /// How much audio nobody will hear.
+        dropped_samples: usize,
+    },
+    /// Twilio itself speaks.
+    TwilioSays {
+        /// What.
+        text: String,
+    },
+    /// Somebody is dialled.
+    Dialled {
+        /// Who.
+        target: String,
+    },
+    /// Twilio's debugger has a new line.
+    Debugger {
+        /// See [`super::codes`].
+        code: u32,
+        /// What exactly.
+        detail: String,
+    },
+    /// The call is over.
+    Ended {
+        /// How.
+        end: CallEnd,
+    },
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallEnd {
+    /// The caller's script said so.
+    CallerHungUp,
+    /// The caller waited in vain, for the agent or for the end.
+    PatienceEnded,
+    /// `<Hangup>`.
+    HungUpByDocument,
+    /// The document had no further verb.
+    DocumentEnded,
+    /// `<Reject>` as the first verb: never answered.
+    Rejected,
+    /// A document could not be had, nor the fallback.
+    ApplicationError,
+}
+
+/// Durations as seconds, which is what a person reads in a report.
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}

@@ -1,0 +1,177 @@
+//! URLs as Twilio treats them: kept byte for byte, because every byte is signed.
+
+use std::fmt;
+
+/// An absolute URL. Userinfo and fragment are taken off where it is read: neither is ever signed or sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+    target: String,
+}
+
+/// Why a text is no URL that Twilio would request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// There is no `scheme://`.
+    #[error("no scheme")]
+    NoScheme,
+    /// There is no host, or a port that is no number.
+    #[error("no host, or a port that is no number")]
+    Authority,
+    /// A space, a control character or a character outside ASCII.
+    #[error("a character that must be percent-encoded")]
+    Character,
+}
+
+impl Url {
+    /// Reads an absolute URL.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(UrlError::Character);
+        }
+        let text = text.split('#').next().unwrap_or_default();
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::NoScheme)?;
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        let authority = authority.rsplit('@').next().unwrap_or_default();
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port.parse().map_err(|_| UrlError::Authority)?)),
+            None => (authority, None),
+        };
+        if scheme.is_empty() || host.is_empty() {
+            return Err(UrlError::Authority);
+        }
+        let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+        Ok(Self { scheme: scheme.to_ascii_lowercase(), host: host.to_owned(), port, target })
+    }
+
+    /// Reads an absolute URL, or one relative to this.
+    pub fn join(&self, reference: &str) -> Result<Self, UrlError> {
+        if reference.contains("://") {
+            return Self::parse(reference);
+        }
+        let origin = format!("{}://{}", self.scheme, self.authority());
+        let path = self.path();
+        match reference {
+            _ if reference.starts_with("//") => Self::parse(&format!("{}:{reference}", self.scheme)),
+            _ if reference.starts_with('/') => Self::parse(&format!("{origin}{reference}")),
+            "" => Ok(self.clone()),
+            _ if reference.starts_with('?') => Self::parse(&format!("{origin}{path}{reference}")),
+            _ => {
+                let directory = &path[..=path.rfind('/').unwrap_or_default()];
+                Self::parse(&format!("{origin}{directory}{reference}"))
+            }
+        }
+    }
+
+    /// The scheme, in lower case.
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// The host, without a port.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// What stands in the `Host` header: the host, and a port that is not the scheme's own.
+    pub fn authority(&self) -> String {
+        match (self.port, self.scheme.as_str()) {
+            (None | Some(443), "https" | "wss") | (None | Some(80), "http" | "ws") | (None, _) => self.host.clone(),
+            (Some(port), _) => format!("{}:{port}", self.host),
+        }
+    }
+
+    /// Path and query: the request target.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The path alone.
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// The query, if there is one.
+    pub fn query(&self) -> Option<&str> {
+        self.target.split_once('?').map(|(_, query)| query)
+    }
+
+    /// The same with another scheme.
+    pub fn with_scheme(&self, scheme: &str) -> Self {
+        Self { scheme: scheme.to_owned(), ..self.clone() }
+    }
+
+    /// The same without its query.
+    pub fn without_query(&self) -> Self {
+        Self { target: self.path().to_owned(), ..self.clone() }
+    }
+
+    /// The same with more pairs in the query.
+    pub fn with_query(&self, pairs: &[(String, String)]) -> Self {
+        let added = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let separator = if self.query().is_some() { '&' } else { '?' };
+        Self { target: format!("{}{separator}{added}", self.target), ..self.clone() }
+    }
+
+    /// What is signed: over https without the port, otherwise as written (Twilio docs, "Security", notes).
+    pub fn signed(&self) -> String {
+        match self.port {
+            Some(port) if self.scheme != "https" => format!("{}://{}:{port}{}", self.scheme, self.host, self.target),
+            Some(_) | None => format!("{}://{}{}", self.scheme, self.host, self.target),
+        }
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority(), self.target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_reference_is_resolved_against_the_documents_url() {
+        let base = url("https://voice.example.test/calls/incoming?x=1");
+        for (reference, resolved) in [
+            ("/stream-ended", "https://voice.example.test/stream-ended"),
+            ("next?y=2", "https://voice.example.test/calls/next?y=2"),
+            ("?y=2", "https://voice.example.test/calls/incoming?y=2"),
+            ("", "https://voice.example.test/calls/incoming?x=1"),
+            ("//other.example.test/a", "https://other.example.test/a"),
+            ("wss://voice.example.test/media#rc=2", "wss://voice.example.test/media"),
+        ] {
+            assert_eq!(base.join(reference).unwrap().to_string(), resolved, "{reference}");
+        }
+    }
+
+    #[test]
+    fn userinfo_fragment_and_over_https_the_port_are_not_signed() {
+        assert_eq!(url("https://user:pass@example.test:8443/a?b='#ct=1").signed(), "https://example.test/a?b='");
+        assert_eq!(url("http://user@example.test:1234/a").signed(), "http://example.test:1234/a");
+        assert_eq!(url("wss://example.test:8443/a").signed(), "wss://example.test:8443/a");
+    }
+
+    #[test]
+    fn the_host_header_leaves_out_the_schemes_own_port() {
+        assert_eq!(url("https://example.test:443/").authority(), "example.test");
+        assert_eq!(url("https://example.test:8443/").authority(), "example.test:8443");
+    }
+
+    #[test]
+    fn what_is_no_url_says_why() {
+        assert_eq!(Url::parse("voice.example.test/a"), Err(UrlError::NoScheme));
+        assert_eq!(Url::parse("https:///a"), Err(UrlError::Authority));
+        assert_eq!(Url::parse("https://a:b/"), Err(UrlError::Authority));
+        assert_eq!(Url::parse("https://a/b c"), Err(UrlError::Character));
+    }
+}

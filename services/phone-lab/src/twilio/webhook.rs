@@ -1,0 +1,243 @@
+//! Twilio's webhook client: asks for documents, signed, and takes them only as Twilio does.
+//!
+//! The lab also plays the load balancer that ends TLS: it signs and names the public URL, and dials the edge in plain
+//! HTTP with the headers a balancer adds. Limits and codes: Twilio docs, "TwiML for Programmable Voice", "Connection
+//! Overrides", and the error dictionary.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use offhook_hosting::entropy::Entropy;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{codes, report::Finding, signature, twiml::Method, url::Url};
+
+/// The most that any request for a document may take, redirects and all.
+pub const TOTAL_LIMIT: Duration = Duration::from_secs(15);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const CONNECT_ATTEMPTS: usize = 2;
+const REDIRECTS: usize = 10;
+const BODY_LIMIT: usize = 64 * 1024;
+/// Where the load balancer says that Twilio called from: a documentation address.
+pub(super) const TWILIO_ADDRESS: &str = "203.0.113.7";
+
+/// How a request is to be signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signing {
+    /// As Twilio signs.
+    #[default]
+    Right,
+    /// With another account's token.
+    WrongToken,
+    /// Not at all.
+    Missing,
+}
+
+impl Signing {
+    /// The signature header's value, if it is sent.
+    pub(super) fn header(self, auth_token: &str, sign: impl FnOnce(&str) -> String) -> Option<HeaderValue> {
+        let value = match self {
+            Self::Right => sign(auth_token),
+            Self::WrongToken => sign(&format!("not-{auth_token}")),
+            Self::Missing => return None,
+        };
+        Some(HeaderValue::try_from(value).expect("base64 is a header value"))
+    }
+}
+
+/// A document that was answered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Where it came from, redirects followed.
+    pub url: Url,
+    /// The body.
+    pub text: String,
+    /// Whether it must be TwiML; plain text may also be something to read aloud.
+    pub markup: bool,
+}
+
+/// Asks for the documents of one call and keeps its cookies.
+pub struct Client {
+    edge: SocketAddr,
+    public_host: String,
+    auth_token: String,
+    signing: Signing,
+    cookies: Vec<(String, String)>,
+    entropy: Entropy,
+}
+
+impl Client {
+    /// A client that reaches `public_host` at `edge`.
+    pub fn new(edge: SocketAddr, public_host: String, auth_token: String, signing: Signing, entropy: Entropy) -> Self {
+        Self { edge, public_host, auth_token, signing, cookies: Vec::new(), entropy }
+    }
+
+    /// Asks for a document. What Twilio would refuse comes back as the code it would log.
+    pub async fn request(
+        &mut self,
+        url: &Url,
+        method: Method,
+        parameters: &[(String, String)],
+    ) -> Result<Answer, Finding> {
+        timeout(TOTAL_LIMIT, self.follow(url.clone(), method, parameters))
+            .await
+            .unwrap_or_else(|_| Err(Finding::new(codes::RETRIEVAL, "no complete answer within 15 s")))
+    }
+
+    async fn follow(
+        &mut self,
+        mut url: Url,
+        mut method: Method,
+        parameters: &[(String, String)],
+    ) -> Result<Answer, Finding> {
+        for _ in 0..=REDIRECTS {
+            let (_connection, response) = self.exchange(&url, method, parameters).await?;
+            self.keep_cookies(response.headers());
+            if !response.status().is_redirection() {
+                return document(url, response).await;
+            }
+            // The method after a 301 or 302 is not documented; the lab does as browsers do.
+            if !matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
+                method = Method::Get;
+            }
+            let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+            let location = location.ok_or_else(|| Finding::new(codes::RETRIEVAL, "a redirect without Location"))?;
+            url = url.join(location).map_err(|error| Finding::new(codes::MALFORMED_URL, error.to_string()))?;
+        }
+        Err(Finding::new(codes::TOO_MANY_REDIRECTS, "more than 10 redirects"))
+    }
+
+    /// One request and its answer's head. The connection lives as long as the handle that comes with it.
+    async fn exchange(
+        &mut self,
+        url: &Url,
+        method: Method,
+        parameters: &[(String, String)],
+    ) -> Result<(AbortOnDropHandle<()>, Response<Incoming>), Finding> {
+        let request = self.build(url, method, parameters)?;
+        let stream = self.connect(url).await?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken("no connection", &error))?;
+        let connection = AbortOnDropHandle::new(tokio::spawn(async move {
+            // How the connection ended shows in the answer.
+            let _ = connection.await;
+        }));
+        let response = sender.send_request(request).await.map_err(|error| broken("no answer", &error))?;
+        Ok((connection, response))
+    }
+
+    fn build(
+        &mut self,
+        url: &Url,
+        method: Method,
+        parameters: &[(String, String)],
+    ) -> Result<Request<Full<Bytes>>, Finding> {
+        let (url, form) = match method {
+            Method::Get => (url.with_query(parameters), &[][..]),
+            Method::Post => (url.clone(), parameters),
+        };
+        let sign = |token: &str| signature::of_form(token, &url.signed(), form);
+        let mut request = Request::builder()
+            .method(method.as_str())
+            .uri(url.target())
+            .header(header::HOST, url.authority())
+            .header(header::USER_AGENT, "TwilioProxy/1.1")
+            .header(header::ACCEPT, "*/*")
+            .header(header::ACCEPT_ENCODING, "gzip")
+            .header("i-twilio-idempotency-token", self.entropy.uuid().to_string())
+            .header("x-forwarded-for", TWILIO_ADDRESS)
+            .header("x-forwarded-proto", "https")
+            .header("x-forwarded-port", "443");
+        if let Some(value) = self.signing.header(&self.auth_token, sign) {
+            request = request.header("x-twilio-signature", value);
+        }
+        if !self.cookies.is_empty() {
+            let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            request = request.header(header::COOKIE, pairs.join("; "));
+        }
+        let body = match method {
+            Method::Get => Full::default(),
+            Method::Post => {
+                request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded; charset=utf-8");
+                Full::from(form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish())
+            }
+        };
+        request.body(body).map_err(|error| Finding::new(codes::MALFORMED_URL, error.to_string()))
+    }
+
+    /// Only a failure to connect is tried again.
+    async fn connect(&self, url: &Url) -> Result<TcpStream, Finding> {
+        if url.host() != self.public_host {
+            return Err(Finding::new(codes::NO_SUCH_HOST, format!("the lab knows no host {:?}", url.host())));
+        }
+        let mut failure = String::new();
+        for _ in 0..CONNECT_ATTEMPTS {
+            match timeout(CONNECT_LIMIT, TcpStream::connect(self.edge)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => failure = error.to_string(),
+                Err(_) => failure = "no answer within 5 s".to_owned(),
+            }
+        }
+        Err(Finding::new(codes::CONNECTION, failure))
+    }
+
+    fn keep_cookies(&mut self, headers: &HeaderMap) {
+        let set = headers.get_all(header::SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
+        for (name, value) in set.filter_map(|cookie| cookie.split(';').next()?.trim().split_once('=')) {
+            self.cookies.retain(|(known, _)| known != name);
+            self.cookies.push((name.to_owned(), value.to_owned()));
+        }
+    }
+}
+
+/// Takes an answer, if Twilio would.
+async fn document(url: Url, response: Response<Incoming>) -> Result<Answer, Finding> {
+    let status = response.status();
+    if status.as_u16() >= 400 {
+        return Err(Finding::new(codes::RETRIEVAL, format!("the answer was {status}")));
+    }
+    let markup = is_markup(response.headers())?;
+    if response.headers().contains_key(header::CONTENT_ENCODING) {
+        return Err(Finding::new(codes::HTTP_VIOLATION, "the lab offers gzip as Twilio does but cannot read it"));
+    }
+    let chunked = response.headers().contains_key(header::TRANSFER_ENCODING);
+    let body = read(response.into_body()).await?;
+    if chunked && body.is_empty() {
+        return Err(Finding::new(codes::EMPTY_CHUNKED, "a chunked answer without a body"));
+    }
+    let text = String::from_utf8(body).map_err(|_| Finding::new(codes::PARSE_FAILURE, "the document is not UTF-8"))?;
+    Ok(Answer { url, text, markup })
+}
+
+fn is_markup(headers: &HeaderMap) -> Result<bool, Finding> {
+    let value = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let kind = value.map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    match kind.as_deref() {
+        Some("text/xml" | "application/xml" | "text/html") => Ok(true),
+        Some("text/plain") => Ok(false),
+        Some(other) => Err(Finding::new(codes::CONTENT_TYPE, format!("Content-Type {other:?}"))),
+        None => Err(Finding::new(codes::CONTENT_TYPE, "no Content-Type")),
+    }
+}
+
+async fn read(mut body: Incoming) -> Result<Vec<u8>, Finding> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| broken("the answer broke off", &error))?;
+        bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        if bytes.len() > BODY_LIMIT {
+            return Err(Finding::new(codes::TOO_LARGE, "the document is larger than 64 kB"));
+        }
+    }
+    Ok(bytes)
+}
+
+fn broken(what: &str, error: &hyper::Error) -> Finding {
+    let code = if error.is_parse() { codes::HTTP_VIOLATION } else { codes::CONNECTION };
+    Finding::new(code, format!("{what}: {error}"))
+}
