@@ -1,1 +1,141 @@
-//! x
+//! The edge: everything that faces Twilio.
+//!
+//! Twilio's webhooks are answered with TwiML and its media sockets are joined to a sonic-worker, one gRPC stream a leg.
+//! An edge holds nothing but open sockets: what a call is about lives with the workers, and so does the answer to the
+//! question what comes after a leg.
+//!
+//! - [`twilio`]: the wire's facts, pure: signatures, identifiers, documents, media messages.
+//! - [`call`]: the rules of a leg, pure: tickets, the state machine, both directions of audio.
+//! - `routes`: one file a door. `bridge`: the one task of a leg. [`worker`]: the port to the workers.
+//! - [`config`], [`monitor`], [`farewell`]: what is configured, what is counted, and what a draining edge waits for.
+
+pub mod call;
+pub mod config;
+pub mod farewell;
+pub mod monitor;
+pub mod twilio;
+pub mod worker;
+
+mod bridge;
+mod routes;
+
+use std::{future::IntoFuture, sync::Arc, time::Duration};
+
+use axum::serve::ListenerExt;
+use offhook_hosting::{
+    admin,
+    clock::Clock,
+    entropy::Entropy,
+    lifecycle::{Drained, Lifecycle},
+    telemetry::Telemetry,
+};
+use secrecy::ExposeSecret;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+pub use config::Config;
+
+use call::ticket::Tickets;
+use config::{PublicUrl, SipUri};
+use farewell::Farewells;
+use monitor::Monitor;
+use twilio::{sid::AccountSid, signature::Verifier};
+use worker::{Connect, GrpcWorker, Worker, WorkerPool};
+
+/// Requests that are still being answered when all calls have ended get this long.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// The bound sockets of an edge.
+#[derive(Debug)]
+pub struct Listeners {
+    /// What Twilio reaches through the load balancer.
+    pub public: TcpListener,
+    /// Health, readiness and metrics.
+    pub admin: TcpListener,
+}
+
+/// What the routes and the legs share.
+pub(crate) struct App {
+    public_url: PublicUrl,
+    account: Option<AccountSid>,
+    sip_endpoint: Option<SipUri>,
+    verifier: Verifier,
+    tickets: Tickets,
+    pool: WorkerPool,
+    farewells: Farewells,
+    monitor: Monitor,
+    lifecycle: Lifecycle,
+    clock: Clock,
+}
+
+/// Serves until the lifecycle's soft stop, then until live calls have ended or their time is over.
+///
+/// While draining, calls that arrive are turned away with a sentence and the other webhooks are still answered.
+///
+/// # Errors
+/// If a listener breaks.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    telemetry: &Telemetry,
+    lifecycle: Lifecycle,
+    clock: Clock,
+    entropy: Entropy,
+) -> anyhow::Result<Drained> {
+    let drain = config.drain;
+    let app = Arc::new(App::new(config, telemetry, lifecycle.clone(), clock, entropy));
+    app.pool.refresh().await;
+    let (address, admin_address) = (listeners.public.local_addr()?, listeners.admin.local_addr()?);
+    info!(%address, admin.address = %admin_address, public.url = %app.public_url, "edge serves");
+    let drained = CancellationToken::new();
+    // Frames are small and each one counts: never wait to fill a packet.
+    let public = listeners.public.tap_io(|socket| drop(socket.set_nodelay(true)));
+    let public = axum::serve(public, routes::router(app))
+        .with_graceful_shutdown(drained.clone().cancelled_owned())
+        .into_future();
+    let admin = admin::serve(listeners.admin, telemetry.registry(), lifecycle.clone());
+    tokio::pin!(public, admin);
+    let how = tokio::select! {
+        how = lifecycle.drain(drain) => how,
+        end = &mut public => { end?; anyhow::bail!("the public listener ended") }
+        end = &mut admin => { end?; lifecycle.drain(drain).await }
+    };
+    drained.cancel();
+    if timeout(LAST_ANSWERS, public).await.is_err() {
+        warn!("some requests were not answered in time");
+    }
+    lifecycle.hard_stop().cancel();
+    Ok(how)
+}
+
+impl App {
+    fn new(config: Config, telemetry: &Telemetry, lifecycle: Lifecycle, clock: Clock, mut entropy: Entropy) -> Self {
+        let Config { public_url, twilio, workers, .. } = config;
+        let tickets = twilio.ticket_key.map_or_else(
+            || {
+                warn!("OFFHOOK_TICKET_KEY is not set: other edges behind the same name will refuse this one's tickets");
+                Tickets::new(entropy.bytes::<32>())
+            },
+            |key| Tickets::new(key.expose_secret()),
+        );
+        let connect: Connect = Arc::new(|address| Arc::new(GrpcWorker::new(address)) as Arc<dyn Worker>);
+        Self {
+            verifier: Verifier::new(twilio.auth_tokens, public_url.clone()),
+            public_url,
+            account: twilio.account,
+            sip_endpoint: twilio.sip_endpoint,
+            tickets,
+            pool: WorkerPool::new(workers, connect, clock),
+            farewells: Farewells::default(),
+            monitor: Monitor::new(&telemetry.meter("edge")),
+            lifecycle,
+            clock,
+        }
+    }
+
+    /// Seconds since 1970, for tickets that other edges read.
+    fn unix_time(&self) -> u64 {
+        self.clock.wall().as_second().try_into().unwrap_or(0)
+    }
+}

@@ -1,0 +1,123 @@
+//! Every metric of the edge: names, labels and buckets. The rest of the crate reports facts.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Histogram, Meter, UpDownCounter},
+};
+use tonic::Code;
+
+use crate::call::{leg::Counts, outcome::Outcome};
+
+/// Seconds. The target is 5 ms at the 99th percentile, so that is where the buckets are fine.
+const HUSH_BUCKETS: [f64; 10] = [0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 1.0];
+
+/// Which door of the edge was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// A call arrives.
+    IncomingCall,
+    /// A media stream has ended.
+    StreamEnded,
+    /// Twilio could not reach or understand the other doors.
+    Failover,
+    /// A media socket.
+    MediaStream,
+}
+
+impl Route {
+    /// The route as a metric's label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::IncomingCall => "incoming_call",
+            Self::StreamEnded => "stream_ended",
+            Self::Failover => "failover",
+            Self::MediaStream => "media_stream",
+        }
+    }
+}
+
+/// The edge's instruments.
+#[derive(Debug)]
+pub struct Monitor {
+    legs_live: UpDownCounter<i64>,
+    legs_ended: Counter<u64>,
+    webhooks: Counter<u64>,
+    refused: Counter<u64>,
+    caller_frames_dropped: Counter<u64>,
+    agent_slices_dropped: Counter<u64>,
+    bad_frames: Counter<u64>,
+    unknown_messages: Counter<u64>,
+    clears: Counter<u64>,
+    attach_failures: Counter<u64>,
+    hush_to_clear: Histogram<f64>,
+}
+
+impl Monitor {
+    /// Makes the instruments.
+    pub fn new(meter: &Meter) -> Self {
+        let counter = |name, description| meter.u64_counter(name).with_description(description).build();
+        Self {
+            legs_live: meter.i64_up_down_counter("edge.legs.live").with_description("media sockets open now").build(),
+            legs_ended: counter("edge.legs.ended", "media sockets that ended, by reason"),
+            webhooks: counter("edge.webhooks", "requests of Twilio, by route and status"),
+            refused: counter("edge.requests.refused", "requests not proven to be Twilio's, by reason"),
+            caller_frames_dropped: counter("edge.caller.frames.dropped", "caller audio the worker took too late"),
+            agent_slices_dropped: counter("edge.agent.slices.dropped", "agent audio that came or went too late"),
+            bad_frames: counter("edge.frames.bad", "media socket messages that could not be read"),
+            unknown_messages: counter("edge.messages.unknown", "events of Twilio or a worker that are not known"),
+            clears: counter("edge.clears", "playback buffers emptied because the caller interrupted"),
+            attach_failures: counter("edge.attach.failures", "workers that did not accept a leg, by gRPC code"),
+            hush_to_clear: meter
+                .f64_histogram("edge.hush.to.clear")
+                .with_description("from a worker's hush to the clear on the wire")
+                .with_unit("s")
+                .with_boundaries(HUSH_BUCKETS.to_vec())
+                .build(),
+        }
+    }
+
+    /// A media socket was opened.
+    pub fn leg_started(&self) {
+        self.legs_live.add(1, &[]);
+    }
+
+    /// A media socket's leg is over.
+    pub fn leg_ended(&self, outcome: Outcome) {
+        self.legs_live.add(-1, &[]);
+        self.legs_ended.add(1, &[KeyValue::new("reason", outcome.label())]);
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, route: Route, status: StatusCode) {
+        let status = KeyValue::new("status", i64::from(status.as_u16()));
+        self.webhooks.add(1, &[KeyValue::new("route", route.label()), status]);
+    }
+
+    /// A request was not proven to be Twilio's.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.add(1, &[KeyValue::new("reason", reason)]);
+    }
+
+    /// A leg reports what it counted.
+    pub fn counted(&self, counts: Counts) {
+        let Counts { caller_frames_dropped, agent_slices_dropped, bad_frames, unknown_messages } = counts;
+        self.caller_frames_dropped.add(caller_frames_dropped, &[]);
+        self.agent_slices_dropped.add(agent_slices_dropped, &[]);
+        self.bad_frames.add(bad_frames, &[]);
+        self.unknown_messages.add(unknown_messages, &[]);
+    }
+
+    /// A `clear` is on the wire, this long after the worker asked for it.
+    pub fn cleared(&self, after: Duration) {
+        self.clears.add(1, &[]);
+        self.hush_to_clear.record(after.as_secs_f64(), &[]);
+    }
+
+    /// A worker ended a leg's stream without having accepted it.
+    pub fn attach_failed(&self, code: Code) {
+        self.attach_failures.add(1, &[KeyValue::new("code", format!("{code:?}"))]);
+    }
+}

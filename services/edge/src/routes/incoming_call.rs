@@ -1,0 +1,57 @@
+//! `/incoming-call`: a call arrives, and is connected to a media stream of its own.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use offhook_hosting::telemetry::traceparent;
+use tracing::{Instrument, Span, field::Empty, info, info_span};
+
+use super::webhook::{Webhook, twiml};
+use crate::{
+    App,
+    call::ticket::Claims,
+    monitor::Route,
+    twilio::twiml::{APOLOGY, ConnectStream, farewell},
+};
+
+/// Answers Twilio's question what to do with a new call.
+pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
+    let span = info_span!("webhook", route = Route::IncomingCall.label(), call.sid = Empty);
+    let answer = async {
+        match Webhook::read(&app, Route::IncomingCall, request).await {
+            Ok(webhook) => twiml(document(&app, &webhook)),
+            Err(refusal) => refusal.into_response(),
+        }
+    };
+    let response = answer.instrument(span).await;
+    app.monitor.answered(Route::IncomingCall, response.status());
+    response
+}
+
+fn document(app: &App, webhook: &Webhook) -> String {
+    let span = Span::current();
+    span.record("call.sid", webhook.call.as_str());
+    if app.lifecycle.is_draining() {
+        info!(call.sid = %webhook.call, "call turned away: draining");
+        return farewell(APOLOGY);
+    }
+    let claims = Claims { call: webhook.call.clone(), account: webhook.account.clone() };
+    let ticket = app.tickets.issue(&claims, app.unix_time());
+    let given = [
+        ("from", webhook.parameter("From").map(str::to_owned)),
+        ("to", webhook.parameter("To").map(str::to_owned)),
+        ("direction", webhook.parameter("Direction").map(str::to_owned)),
+        ("agent", webhook.query("agent").map(str::to_owned)),
+        ("traceparent", traceparent(&span)),
+    ];
+    info!(call.sid = %webhook.call, "call arrives");
+    ConnectStream {
+        action: format!("{}/stream-ended", app.public_url.web_origin()),
+        url: format!("{}/media-stream/{ticket}", app.public_url.socket_origin()),
+        parameters: given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+    }
+    .to_twiml()
+}

@@ -1,0 +1,74 @@
+//! `/media-stream/{ticket}`: Twilio opens the media socket of a call that `/incoming-call` has connected.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{
+        Path, State,
+        ws::{WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode, Uri};
+use tracing::{info, warn};
+
+use super::webhook::signature_of;
+use crate::{App, bridge, monitor::Route};
+
+/// Twilio's messages are some 350 bytes long.
+const MESSAGE_LIMIT: usize = 64 * 1024;
+/// Enough for a slice and its mark to go out together; more would be stale by the time a `clear` gets past it.
+const WRITE_BUFFER: usize = 4 * 1024;
+
+/// Opens the socket if Twilio has signed the request and the ticket is good.
+pub(super) async fn open(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    Path(ticket): Path<String>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let response = upgraded(&app, target, &ticket, &headers, upgrade);
+    app.monitor.answered(Route::MediaStream, response.status());
+    response
+}
+
+fn upgraded(
+    app: &Arc<App>,
+    target: &str,
+    ticket: &str,
+    headers: &HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    if let Err(refused) = app.verifier.upgrade(signature_of(headers), target) {
+        return forbidden(app, refused.label());
+    }
+    let claims = match app.tickets.verify(ticket, app.unix_time()) {
+        Ok(claims) => claims,
+        Err(bad) => return forbidden(app, bad.label()),
+    };
+    if app.lifecycle.is_draining() {
+        info!(call.sid = %claims.call, "media socket turned away: draining");
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return rejection.into_response(),
+    };
+    // Taken now, so that a drain which begins before the handshake ends waits for this leg as well.
+    let live = app.lifecycle.tasks().token();
+    let app = app.clone();
+    upgrade.max_message_size(MESSAGE_LIMIT).max_frame_size(MESSAGE_LIMIT).write_buffer_size(WRITE_BUFFER).on_upgrade(
+        async move |socket: WebSocket| {
+            bridge::serve(app, socket, claims).await;
+            drop(live);
+        },
+    )
+}
+
+fn forbidden(app: &App, reason: &'static str) -> Response {
+    app.monitor.refused(reason);
+    warn!(route = Route::MediaStream.label(), reason, "request refused");
+    StatusCode::FORBIDDEN.into_response()
+}

@@ -1,0 +1,31 @@
+//! The public doors, one file each.
+
+mod incoming_call;
+mod media_stream;
+mod stream_ended;
+mod webhook;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post},
+};
+
+use crate::App;
+
+/// Twilio's webhooks carry a few dozen short parameters.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// All public routes.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/", get(|| async { "offhook edge\n" }))
+        .route("/incoming-call", get(incoming_call::answer).post(incoming_call::answer))
+        .route("/stream-ended", get(stream_ended::answer).post(stream_ended::answer))
+        .route("/failover", post(stream_ended::fail_over))
+        .route("/media-stream/{ticket}", get(media_stream::open))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(app)
+}

@@ -1,0 +1,94 @@
+//! `/stream-ended`: a leg is over, and the workers say what comes next. `/failover`: nobody could be asked.
+//!
+//! Whatever happens here, the document ends the call or hands it on: the caller never sits on a silent line.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use offhook_proto::voice::v1::{HangUp, NextStep, Transfer, next_step::Step};
+use tracing::{Instrument, Span, field::Empty, info_span, warn};
+
+use super::webhook::{Webhook, twiml};
+use crate::{
+    App,
+    config::SipUri,
+    monitor::Route,
+    twilio::twiml::{APOLOGY, NOBODY_ANSWERED, dial_human, farewell},
+};
+
+/// Answers Twilio's question what to do with a call whose stream has ended.
+pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
+    let span = info_span!("webhook", route = Route::StreamEnded.label(), call.sid = Empty);
+    let answer = async {
+        match Webhook::read(&app, Route::StreamEnded, request).await {
+            Ok(webhook) => {
+                let span = Span::current();
+                span.record("call.sid", webhook.call.as_str());
+                let step = app.pool.next_step(&span, &webhook.call).await;
+                if step.is_none() {
+                    warn!(call.sid = %webhook.call, "no worker knows what comes next");
+                }
+                app.farewells.asked(&webhook.call);
+                twiml(document(step, app.sip_endpoint.as_ref()))
+            }
+            Err(refusal) => refusal.into_response(),
+        }
+    };
+    let response = answer.instrument(span).await;
+    app.monitor.answered(Route::StreamEnded, response.status());
+    response
+}
+
+/// Answers Twilio when another door failed: an apology that needs nobody's help.
+pub(super) async fn fail_over(State(app): State<Arc<App>>, request: Request) -> Response {
+    let response = match Webhook::read(&app, Route::Failover, request).await {
+        Ok(webhook) => {
+            warn!(call.sid = %webhook.call, "Twilio fell back");
+            twiml(farewell(APOLOGY))
+        }
+        Err(refusal) => refusal.into_response(),
+    };
+    app.monitor.answered(Route::Failover, response.status());
+    response
+}
+
+fn document(step: Option<NextStep>, human: Option<&SipUri>) -> String {
+    match step {
+        None => farewell(APOLOGY),
+        Some(NextStep { step: None }) => farewell(""),
+        Some(NextStep { step: Some(Step::HangUp(HangUp { say })) }) => farewell(&say),
+        Some(NextStep { step: Some(Step::Transfer(Transfer { say, .. })) }) => match human {
+            Some(human) => dial_human(&say, human.as_str()),
+            None => farewell(NOBODY_ANSWERED),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transfer() -> Option<NextStep> {
+        let say = "One moment.".to_owned();
+        Some(NextStep { step: Some(Step::Transfer(Transfer { reason: String::new(), say })) })
+    }
+
+    #[test]
+    fn every_step_ends_in_a_hang_up() {
+        let hang_up = Some(NextStep { step: Some(Step::HangUp(HangUp { say: "Goodbye.".to_owned() })) });
+        for step in [None, Some(NextStep { step: None }), hang_up, transfer()] {
+            let document = document(step.clone(), None);
+            assert!(document.ends_with("<Hangup/></Response>"), "{step:?}: {document}");
+        }
+    }
+
+    #[test]
+    fn a_transfer_dials_the_human_or_says_that_there_is_none() {
+        let human = "sip:help@example.com".parse().unwrap();
+        assert!(document(transfer(), Some(&human)).contains("<Sip>sip:help@example.com</Sip>"));
+        assert!(document(transfer(), None).contains(NOBODY_ANSWERED));
+    }
+}

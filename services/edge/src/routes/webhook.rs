@@ -1,0 +1,138 @@
+//! What all webhooks have in common: read whole, proven to be Twilio's, and answered with TwiML.
+
+use std::{collections::HashMap, time::Duration};
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request, rejection::BytesRejection},
+    response::{IntoResponse, Response},
+};
+use http::{
+    HeaderMap, Method, StatusCode,
+    header::{CONTENT_TYPE, HeaderValue},
+};
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::{
+    App,
+    monitor::Route,
+    twilio::{
+        sid::{AccountSid, CallSid},
+        signature::{self, Refused},
+    },
+};
+
+/// Twilio sends a webhook in one packet or two.
+const BODY_DEADLINE: Duration = Duration::from_secs(5);
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A request that Twilio has signed.
+#[derive(Debug)]
+pub(crate) struct Webhook {
+    /// The call that the request is about.
+    pub(crate) call: CallSid,
+    /// The account that the call belongs to.
+    pub(crate) account: AccountSid,
+    parameters: HashMap<String, String>,
+    query: HashMap<String, String>,
+}
+
+/// Why a request is not answered with TwiML.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Not proven to be Twilio's.
+    Forged(Refused),
+    /// Too large, or broken off.
+    Body(BytesRejection),
+    /// Not read whole in time.
+    Slow,
+    /// A parameter without which there is no call is missing or has not its form.
+    Parameter(&'static str),
+}
+
+impl Webhook {
+    /// Reads and checks a request. Refusals that matter to an operator are logged and counted here.
+    pub(crate) async fn read(app: &App, route: Route, request: Request) -> Result<Self, Refusal> {
+        let checked = Self::check(app, request).await;
+        if let Err(Refusal::Forged(reason)) = &checked {
+            app.monitor.refused(reason.label());
+            warn!(route = route.label(), reason = %reason, "request refused");
+        }
+        checked
+    }
+
+    /// A parameter; `None` when it is missing or empty.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A value of the URL that the operator configured.
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+        self.query.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    async fn check(app: &App, request: Request) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        let signature = signature_of(&parts.headers);
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let query = parts.uri.query().unwrap_or_default().as_bytes();
+        let is_post = parts.method == Method::POST;
+        let body = if is_post { read_body(&parts, body).await? } else { Bytes::new() };
+        if !body.is_empty() && !is_form(&parts.headers) {
+            return Err(Refusal::Forged(Refused::UnsignedBody));
+        }
+        app.verifier.webhook(signature, target, &body).map_err(Refusal::Forged)?;
+        let parameters = pairs(if is_post { &body } else { query });
+        let account = parse(&parameters, "AccountSid")?;
+        if app.account.as_ref().is_some_and(|expected| *expected != account) {
+            return Err(Refusal::Forged(Refused::OtherAccount));
+        }
+        Ok(Self { call: parse(&parameters, "CallSid")?, account, query: pairs(query), parameters })
+    }
+}
+
+/// The signature header, for webhooks and for the upgrade of a media socket.
+pub(crate) fn signature_of(headers: &HeaderMap) -> Option<&str> {
+    headers.get(signature::HEADER)?.to_str().ok()
+}
+
+/// A document for Twilio.
+pub(crate) fn twiml(document: String) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("text/xml"))], document).into_response()
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            // Whoever guesses learns nothing; the operator finds the reason in the log.
+            Self::Forged(_) => StatusCode::FORBIDDEN.into_response(),
+            Self::Body(rejection) => rejection.into_response(),
+            Self::Slow => StatusCode::REQUEST_TIMEOUT.into_response(),
+            Self::Parameter(name) => {
+                (StatusCode::BAD_REQUEST, format!("{name} is missing or malformed\n")).into_response()
+            }
+        }
+    }
+}
+
+async fn read_body(parts: &http::request::Parts, body: axum::body::Body) -> Result<Bytes, Refusal> {
+    // The router's body limit travels in the request's extensions.
+    let mut request = Request::new(body);
+    *request.extensions_mut() = parts.extensions.clone();
+    let read = timeout(BODY_DEADLINE, Bytes::from_request(request, &()));
+    read.await.map_err(|_| Refusal::Slow)?.map_err(Refusal::Body)
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM))
+}
+
+fn pairs(encoded: &[u8]) -> HashMap<String, String> {
+    form_urlencoded::parse(encoded).into_owned().collect()
+}
+
+fn parse<T: std::str::FromStr>(parameters: &HashMap<String, String>, name: &'static str) -> Result<T, Refusal> {
+    parameters.get(name).and_then(|value| value.parse().ok()).ok_or(Refusal::Parameter(name))
+}

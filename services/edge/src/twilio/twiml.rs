@@ -1,0 +1,161 @@
+//! The documents Twilio is answered with.
+//!
+//! A document never leaves a call hanging: whatever happens to its first verb, it ends in `<Hangup/>`. A `<Pause>` there
+//! would keep the caller on a silent line. No document comes near Twilio's limit of 64 kB.
+
+use std::io;
+
+use quick_xml::{
+    Writer,
+    events::{BytesDecl, BytesText, Event},
+};
+
+/// What the caller hears when the service cannot go on.
+pub const APOLOGY: &str = "We are sorry, we cannot take your call right now. Please try again later.";
+/// What the caller hears when a human was to take over and did not.
+pub const NOBODY_ANSWERED: &str = "We are sorry, nobody is available to take your call. Please try again later.";
+
+/// A parameter's name and value together stay under this (Twilio docs, `<Stream>`, custom parameters).
+const PARAMETER_LIMIT: usize = 500;
+/// Seconds a human's phone rings.
+const RING_SECONDS: &str = "20";
+
+/// Connects the call to a media stream, and asks `action` what to do once it has ended.
+#[derive(Clone, Debug)]
+pub struct ConnectStream {
+    /// Asked by POST when the stream has ended.
+    pub action: String,
+    /// The media socket, `wss`, without a query: Twilio would drop it.
+    pub url: String,
+    /// Delivered in the stream's `start`. One that is too long for Twilio is left out.
+    pub parameters: Vec<(&'static str, String)>,
+}
+
+impl ConnectStream {
+    /// The document.
+    pub fn to_twiml(&self) -> String {
+        response(|out| {
+            let connect = out.create_element("Connect").with_attribute(("action", clean(&self.action).as_str()));
+            connect.with_attribute(("method", "POST")).write_inner_content(|out| {
+                out.create_element("Stream")
+                    .with_attribute(("url", clean(&self.url).as_str()))
+                    .write_inner_content(|out| self.write_parameters(out))?;
+                Ok(())
+            })?;
+            hang_up(out)
+        })
+    }
+
+    fn write_parameters(&self, out: &mut Out) -> io::Result<()> {
+        for (name, value) in &self.parameters {
+            let value = clean(value);
+            if name.len() + value.len() < PARAMETER_LIMIT {
+                let parameter = out.create_element("Parameter").with_attribute(("name", *name));
+                parameter.with_attribute(("value", value.as_str())).write_empty()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says a sentence, unless it is empty, and ends the call.
+pub fn farewell(sentence: &str) -> String {
+    response(|out| {
+        say(out, sentence)?;
+        hang_up(out)
+    })
+}
+
+/// Says a sentence, unless it is empty, and dials a human; apologises if nobody answers.
+pub fn dial_human(sentence: &str, sip: &str) -> String {
+    response(|out| {
+        say(out, sentence)?;
+        let dial = out.create_element("Dial").with_attribute(("answerOnBridge", "true"));
+        dial.with_attribute(("timeout", RING_SECONDS)).write_inner_content(|out| {
+            out.create_element("Sip").write_text_content(BytesText::new(&clean(sip)))?;
+            Ok(())
+        })?;
+        say(out, NOBODY_ANSWERED)?;
+        hang_up(out)
+    })
+}
+
+type Out = Writer<Vec<u8>>;
+
+fn response(content: impl FnOnce(&mut Out) -> io::Result<()>) -> String {
+    let mut out = Writer::new(Vec::new());
+    let written = out
+        .write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))
+        .and_then(|()| out.create_element("Response").write_inner_content(content).map(drop));
+    written.expect("writing to memory does not fail");
+    String::from_utf8(out.into_inner()).expect("only text was written")
+}
+
+fn say(out: &mut Out, sentence: &str) -> io::Result<()> {
+    let sentence = clean(sentence);
+    if !sentence.trim().is_empty() {
+        out.create_element("Say").write_text_content(BytesText::new(&sentence))?;
+    }
+    Ok(())
+}
+
+fn hang_up(out: &mut Out) -> io::Result<()> {
+    out.create_element("Hangup").write_empty()?;
+    Ok(())
+}
+
+/// Without the characters that XML 1.0 cannot carry even escaped: one of them would make the document unreadable.
+fn clean(text: &str) -> String {
+    let allowed = |c: &char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+    text.chars().filter(allowed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connect(parameters: Vec<(&'static str, String)>) -> String {
+        let (action, url) = ("https://e.example/stream-ended".to_owned(), "wss://e.example/media-stream/t".to_owned());
+        ConnectStream { action, url, parameters }.to_twiml()
+    }
+
+    #[test]
+    fn a_stream_is_connected_with_its_parameters_and_a_safe_ending() {
+        assert_eq!(
+            connect(vec![("from", "+15005550006".to_owned())]),
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response>\
+             <Connect action=\"https://e.example/stream-ended\" method=\"POST\">\
+             <Stream url=\"wss://e.example/media-stream/t\"><Parameter name=\"from\" value=\"+15005550006\"/></Stream>\
+             </Connect><Hangup/></Response>"
+        );
+    }
+
+    #[test]
+    fn what_a_caller_can_choose_is_escaped() {
+        let document = connect(vec![("from", "\"><Dial>900</Dial>&'\u{0}\u{8}".to_owned())]);
+        assert!(document.contains("value=\"&quot;&gt;&lt;Dial&gt;900&lt;/Dial&gt;&amp;&apos;\""), "{document}");
+        assert!(farewell("a < b & c\u{1}").contains("<Say>a &lt; b &amp; c</Say>"));
+    }
+
+    #[test]
+    fn a_parameter_that_twilio_would_not_take_is_left_out() {
+        let fits = connect(vec![("from", "x".repeat(495))]);
+        let too_long = connect(vec![("from", "x".repeat(496)), ("to", "y".to_owned())]);
+        assert!(fits.contains("name=\"from\""));
+        assert!(!too_long.contains("name=\"from\"") && too_long.contains("name=\"to\""));
+    }
+
+    #[test]
+    fn nothing_is_said_where_there_is_nothing_to_say() {
+        assert!(farewell(" ").ends_with("<Response><Hangup/></Response>"));
+    }
+
+    #[test]
+    fn a_transfer_that_nobody_answers_ends_in_words_and_a_hang_up() {
+        let document = dial_human("One moment.", "sip:help@example.com;transport=tls");
+        assert!(document.ends_with(&format!(
+            "<Response><Say>One moment.</Say><Dial answerOnBridge=\"true\" timeout=\"20\">\
+             <Sip>sip:help@example.com;transport=tls</Sip></Dial><Say>{NOBODY_ANSWERED}</Say><Hangup/></Response>"
+        )));
+    }
+}
