@@ -1,0 +1,10 @@
+//! The edge as Twilio and the workers meet it: real sockets on both sides, with a worker's double behind.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+
+mod support;
+
+mod drain;
+mod media;
+mod webhooks;
+mod workers;

@@ -1,0 +1,88 @@
+//! A running edge, a Twilio that signs, and workers that do what a test says.
+
+pub(crate) mod twilio;
+pub(crate) mod worker;
+
+use std::{net::SocketAddr, time::Duration};
+
+use edge::{Config, Listeners};
+use offhook_hosting::{
+    clock::Clock,
+    entropy::Entropy,
+    env::Env,
+    lifecycle::{Drained, Lifecycle},
+    telemetry::Telemetry,
+};
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+
+pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
+pub(crate) const CALL: &str = "CA00000000000000000000000000000002";
+pub(crate) const STREAM: &str = "MZ00000000000000000000000000000003";
+pub(crate) const TOKEN: &str = "12345";
+pub(crate) const HOST: &str = "voice.example.com";
+
+/// Nothing in these tests takes this long: whoever waits longer waits in vain.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for what has to happen, and fails the test if it does not.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, what).await.expect("this should have happened by now")
+}
+
+/// An edge on loopback.
+pub(crate) struct Edge {
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) lifecycle: Lifecycle,
+    running: JoinHandle<anyhow::Result<Drained>>,
+}
+
+impl Edge {
+    /// Serves with these workers.
+    pub(crate) async fn with_workers(addresses: &[SocketAddr]) -> Self {
+        let workers: Vec<_> = addresses.iter().map(|address| format!("http://{address}")).collect();
+        Self::with_env(&[("SONIC_WORKERS", &workers.join(","))]).await
+    }
+
+    /// Serves with these variables beside those every edge needs.
+    pub(crate) async fn with_env(variables: &[(&str, &str)]) -> Self {
+        let required = [
+            ("PUBLIC_URL", "https://voice.example.com"),
+            ("TWILIO_AUTH_TOKEN", TOKEN),
+            ("TWILIO_ACCOUNT_SID", ACCOUNT),
+            ("SIP_ENDPOINT", "sip:help@example.com"),
+        ];
+        let env: Env = required.iter().chain(variables).copied().collect();
+        let config = Config::from_env(&env).unwrap();
+        let listeners = Listeners { public: bind().await, admin: bind().await };
+        let (public, admin) = (listeners.public.local_addr().unwrap(), listeners.admin.local_addr().unwrap());
+        let (lifecycle, telemetry) = (Lifecycle::default(), Telemetry::for_metrics("edge"));
+        let serving = lifecycle.clone();
+        let running = tokio::spawn(async move {
+            edge::run(config, listeners, &telemetry, serving, Clock, Entropy::from_seed(1)).await
+        });
+        Self { public, admin, lifecycle, running }
+    }
+
+    /// What the edge returns once it has drained.
+    pub(crate) async fn ends(self) -> Drained {
+        soon(self.running).await.unwrap().unwrap()
+    }
+
+    /// No leg is live: neither its task nor its sockets are left.
+    pub(crate) async fn is_idle(&self) {
+        self.lifecycle.tasks().close();
+        soon(self.lifecycle.tasks().wait()).await;
+    }
+
+    /// One sample of the Prometheus text, by its name and a label.
+    pub(crate) async fn metric(&self, name: &str, label: &str) -> Option<f64> {
+        let (_, text) = twilio::get(self.admin, "/metrics").await;
+        let line = text.lines().find(|line| line.starts_with(name) && line.contains(label))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+}
+
+async fn bind() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}

@@ -1,0 +1,139 @@
+//! A worker whose every word a test decides.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use offhook_proto::voice::v1::{
+    Accepted, FromEdge, GetRequest, GetResponse, NextStep, NextStepRequest, NextStepResponse, Start, ToEdge,
+    calls_server::{Calls, CallsServer},
+    conversations_server::{Conversations, ConversationsServer},
+    from_edge, to_edge,
+};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming, transport::Server};
+
+use super::soon;
+
+/// A worker on loopback.
+pub(crate) struct Worker {
+    pub(crate) address: SocketAddr,
+    attached: mpsc::Receiver<Leg>,
+    steps: Arc<Mutex<Option<NextStep>>>,
+}
+
+/// A leg as its worker sees it.
+pub(crate) struct Leg {
+    pub(crate) start: Start,
+    messages: Streaming<FromEdge>,
+    replies: Option<mpsc::Sender<Result<ToEdge, Status>>>,
+}
+
+/// Takes every leg, or none.
+#[derive(Clone)]
+struct Service {
+    refusal: Option<tonic::Code>,
+    attached: mpsc::Sender<Leg>,
+    steps: Arc<Mutex<Option<NextStep>>>,
+}
+
+impl Worker {
+    pub(crate) async fn willing() -> Self {
+        Self::serving(None).await
+    }
+
+    pub(crate) async fn refusing(code: tonic::Code) -> Self {
+        Self::serving(Some(code)).await
+    }
+
+    async fn serving(refusal: Option<tonic::Code>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (attached, legs) = mpsc::channel(8);
+        let steps = Arc::new(Mutex::new(None));
+        let service = Service { refusal, attached, steps: steps.clone() };
+        let server = Server::builder()
+            .add_service(ConversationsServer::new(service.clone()))
+            .add_service(CallsServer::new(service))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(server);
+        Self { address, attached: legs, steps }
+    }
+
+    /// Says what comes next for every call.
+    pub(crate) fn decides(&self, step: NextStep) {
+        *self.steps.lock().unwrap() = Some(step);
+    }
+
+    /// The next leg, before it is accepted.
+    pub(crate) async fn attached(&mut self) -> Leg {
+        soon(self.attached.recv()).await.unwrap()
+    }
+
+    /// The next leg, accepted.
+    pub(crate) async fn accepted(&mut self) -> Leg {
+        let leg = self.attached().await;
+        leg.send(to_edge::Message::Accepted(Accepted {})).await;
+        leg
+    }
+
+    /// Whether a leg has come that nobody has looked at.
+    pub(crate) fn was_asked(&mut self) -> bool {
+        self.attached.try_recv().is_ok()
+    }
+}
+
+impl Leg {
+    pub(crate) async fn send(&self, message: to_edge::Message) {
+        let reply = Ok(ToEdge { message: Some(message) });
+        soon(self.replies.as_ref().unwrap().send(reply)).await.unwrap();
+    }
+
+    /// Ends the stream with a status.
+    pub(crate) async fn fail(&mut self, status: Status) {
+        soon(self.replies.take().unwrap().send(Err(status))).await.unwrap();
+    }
+
+    /// Ends the stream with OK.
+    pub(crate) fn finish(&mut self) {
+        self.replies = None;
+    }
+
+    /// The edge's next message; `None` once its side of the stream is over or lost.
+    pub(crate) async fn hears(&mut self) -> Option<from_edge::Message> {
+        soon(self.messages.message()).await.ok().flatten()?.message
+    }
+}
+
+#[tonic::async_trait]
+impl Conversations for Service {
+    type AttachStream = ReceiverStream<Result<ToEdge, Status>>;
+
+    async fn attach(&self, request: Request<Streaming<FromEdge>>) -> Result<Response<Self::AttachStream>, Status> {
+        let mut messages = request.into_inner();
+        let Some(FromEdge { message: Some(from_edge::Message::Start(start)) }) = messages.message().await? else {
+            return Err(Status::invalid_argument("a leg begins with start"));
+        };
+        let (replies, stream) = mpsc::channel(8);
+        self.attached.try_send(Leg { start, messages, replies: Some(replies) }).unwrap();
+        match self.refusal {
+            Some(code) => Err(Status::new(code, "not here")),
+            None => Ok(Response::new(ReceiverStream::new(stream))),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Calls for Service {
+    async fn next_step(&self, _: Request<NextStepRequest>) -> Result<Response<NextStepResponse>, Status> {
+        let step = self.steps.lock().unwrap().clone();
+        step.map(|step| Response::new(NextStepResponse { step: Some(step) }))
+            .ok_or_else(|| Status::not_found("no such call"))
+    }
+
+    async fn get(&self, _: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        Err(Status::unimplemented("not asked by an edge"))
+    }
+}
