@@ -97,9 +97,11 @@ impl Bridge<'_> {
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
-        let (hard_stop, mut stopping) = (self.app.lifecycle.hard_stop(), false);
+        // A child of its own: waiting on the process's token would take a lock that all legs share, at every frame.
+        let hard_stop = self.app.lifecycle.hard_stop().child_token().cancelled_owned();
+        let mut stopping = false;
         let timer = tokio::time::sleep(Duration::ZERO);
-        tokio::pin!(timer);
+        tokio::pin!(timer, hard_stop);
         let mut armed = None;
         loop {
             self.act().await;
@@ -124,7 +126,7 @@ impl Bridge<'_> {
                 () = room(to_worker.flatten()), if has_for_worker => Event::WorkerTakes,
                 () = &mut timer => { armed = None; Event::Deadline }
                 _ = ping.tick() => Event::Ping,
-                () = hard_stop.cancelled(), if !stopping => { stopping = true; Event::HardStop }
+                () = &mut hard_stop, if !stopping => { stopping = true; Event::HardStop }
             };
             self.handle(event, &mut writer);
         }
@@ -293,3 +295,7 @@ impl<S: Sink<Message> + Unpin> Writer<S> {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+#[path = "bridge_tests.rs"]
+mod tests;

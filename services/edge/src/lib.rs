@@ -84,7 +84,9 @@ pub async fn run(
     entropy: Entropy,
 ) -> anyhow::Result<Drained> {
     let drain = config.drain;
-    let app = Arc::new(App::new(config, telemetry, lifecycle.clone(), clock, entropy));
+    let connect: Connect = Arc::new(|address| Arc::new(GrpcWorker::new(address)) as Arc<dyn Worker>);
+    let pool = WorkerPool::new(config.workers.clone(), connect, clock);
+    let app = Arc::new(App::new(config, pool, telemetry, lifecycle.clone(), clock, entropy));
     app.pool.refresh().await;
     let (address, admin_address) = (listeners.public.local_addr()?, listeners.admin.local_addr()?);
     info!(%address, admin.address = %admin_address, public.url = %app.public_url, "edge serves");
@@ -99,7 +101,8 @@ pub async fn run(
     let how = tokio::select! {
         how = lifecycle.drain(drain) => how,
         end = &mut public => { end?; anyhow::bail!("the public listener ended") }
-        end = &mut admin => { end?; lifecycle.drain(drain).await }
+        // It serves until the hard stop.
+        end = &mut admin => { end?; lifecycle.soft_stop().cancel(); lifecycle.drain(drain).await }
     };
     drained.cancel();
     if timeout(LAST_ANSWERS, public).await.is_err() {
@@ -110,8 +113,15 @@ pub async fn run(
 }
 
 impl App {
-    fn new(config: Config, telemetry: &Telemetry, lifecycle: Lifecycle, clock: Clock, mut entropy: Entropy) -> Self {
-        let Config { public_url, twilio, workers, .. } = config;
+    fn new(
+        config: Config,
+        pool: WorkerPool,
+        telemetry: &Telemetry,
+        lifecycle: Lifecycle,
+        clock: Clock,
+        mut entropy: Entropy,
+    ) -> Self {
+        let Config { public_url, twilio, .. } = config;
         let tickets = twilio.ticket_key.map_or_else(
             || {
                 warn!("OFFHOOK_TICKET_KEY is not set: other edges behind the same name will refuse this one's tickets");
@@ -119,14 +129,13 @@ impl App {
             },
             |key| Tickets::new(key.expose_secret()),
         );
-        let connect: Connect = Arc::new(|address| Arc::new(GrpcWorker::new(address)) as Arc<dyn Worker>);
         Self {
             verifier: Verifier::new(twilio.auth_tokens, public_url.clone()),
             public_url,
             account: twilio.account,
             sip_endpoint: twilio.sip_endpoint,
             tickets,
-            pool: WorkerPool::new(workers, connect, clock),
+            pool,
             farewells: Farewells::default(),
             monitor: Monitor::new(&telemetry.meter("edge")),
             lifecycle,

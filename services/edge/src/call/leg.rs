@@ -161,7 +161,7 @@ impl Leg {
         self.socket_open = false;
         self.close_due = false;
         self.end(Outcome::ConnectionLost, now);
-        self.settle(now);
+        self.settle();
     }
 
     /// The worker sent a message.
@@ -171,7 +171,7 @@ impl Leg {
             (Phase::Live, Some(Message::Speak(speak))) => self.playout.speak(speak),
             (Phase::Live, Some(Message::Hush(hush))) => {
                 if self.playout.hush(hush.epoch) {
-                    self.hushed_at = Some(now);
+                    self.hushed_at.get_or_insert(now);
                 }
             }
             (Phase::Live, Some(Message::Next(_))) => {
@@ -193,14 +193,14 @@ impl Leg {
             Phase::AwaitingStart { .. } | Phase::Live => self.end(Outcome::WorkerLost, now),
             Phase::Finishing { .. } | Phase::Ending { .. } | Phase::Over(_) => {}
         }
-        self.settle(now);
+        self.settle();
     }
 
     /// Every worker has been asked.
     pub fn handle_no_worker(&mut self, now: Instant) {
         self.worker_open = false;
         self.end(Outcome::NoWorker, now);
-        self.settle(now);
+        self.settle();
     }
 
     /// Live work has to end at once.
@@ -348,14 +348,13 @@ impl Leg {
         self.phase = Phase::Ending { outcome, until: now + CLOSE_DEADLINE };
     }
 
-    fn settle(&mut self, now: Instant) {
+    fn settle(&mut self) {
         if let Phase::Ending { outcome, .. } = self.phase
             && !self.socket_open
             && !self.worker_open
         {
             self.phase = Phase::Over(outcome);
         }
-        self.last_seen = self.last_seen.max(now);
     }
 }
 

@@ -17,6 +17,8 @@ use crate::{App, bridge, monitor::Route};
 
 /// Twilio's messages are some 350 bytes long.
 const MESSAGE_LIMIT: usize = 64 * 1024;
+/// Room for a dozen messages; the default would be half of what a call may cost.
+const READ_BUFFER: usize = 4 * 1024;
 /// Enough for a slice and its mark to go out together; more would be stale by the time a `clear` gets past it.
 const WRITE_BUFFER: usize = 4 * 1024;
 
@@ -59,12 +61,12 @@ fn upgraded(
     // Taken now, so that a drain which begins before the handshake ends waits for this leg as well.
     let live = app.lifecycle.tasks().token();
     let app = app.clone();
-    upgrade.max_message_size(MESSAGE_LIMIT).max_frame_size(MESSAGE_LIMIT).write_buffer_size(WRITE_BUFFER).on_upgrade(
-        async move |socket: WebSocket| {
-            bridge::serve(app, socket, claims).await;
-            drop(live);
-        },
-    )
+    let limited = upgrade.max_message_size(MESSAGE_LIMIT).max_frame_size(MESSAGE_LIMIT);
+    let sized = limited.read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
+    sized.on_upgrade(async move |socket: WebSocket| {
+        bridge::serve(app, socket, claims).await;
+        drop(live);
+    })
 }
 
 fn forbidden(app: &App, reason: &'static str) -> Response {

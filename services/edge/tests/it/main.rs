@@ -6,5 +6,6 @@ mod support;
 
 mod drain;
 mod media;
+mod process;
 mod webhooks;
 mod workers;

@@ -18,7 +18,7 @@ use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
 pub(crate) const CALL: &str = "CA00000000000000000000000000000002";
 pub(crate) const STREAM: &str = "MZ00000000000000000000000000000003";
-pub(crate) const TOKEN: &str = "12345";
+pub(crate) const TOKEN: &str = "the-auth-token-of-these-tests";
 pub(crate) const HOST: &str = "voice.example.com";
 
 /// Nothing in these tests takes this long: whoever waits longer waits in vain.

@@ -1,0 +1,268 @@
+use std::convert::Infallible;
+
+use axum::body::Bytes;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::future::BoxFuture;
+use offhook_hosting::{clock::Clock, entropy::Entropy, env::Env, lifecycle::Lifecycle, telemetry::Telemetry};
+use offhook_proto::voice::v1::{Accepted, Ended, EndedReason, Hush, NextStep, Speak};
+use tokio::{
+    sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, unbounded_channel},
+    task::JoinHandle,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::PollSender;
+
+use super::*;
+use crate::{
+    Config,
+    twilio::sid::CallSid,
+    worker::{Worker, WorkerPool},
+};
+
+const CALL: &str = "CA00000000000000000000000000000002";
+const ACCOUNT: &str = "AC00000000000000000000000000000001";
+const STREAM: &str = "MZ00000000000000000000000000000003";
+
+/// A media socket in memory that takes one message ahead of its reader.
+struct Socket {
+    from_twilio: UnboundedReceiver<Message>,
+    to_twilio: PollSender<Message>,
+}
+
+/// The two directions of a leg, at its worker.
+type Attached = (Receiver<FromEdge>, Sender<Result<ToEdge, Status>>);
+
+/// A worker in memory: hands each leg's two directions to the test.
+struct Double(UnboundedSender<Attached>);
+
+/// One leg between a Twilio and a worker that the test plays. Time is paused.
+struct Rig {
+    app: Arc<App>,
+    task: JoinHandle<()>,
+    say: Option<UnboundedSender<Message>>,
+    hear: Receiver<Message>,
+    attached: UnboundedReceiver<Attached>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let (workers, attached) = unbounded_channel();
+        let app = Arc::new(app(Arc::new(Double(workers))));
+        let ((say, from_twilio), (to_twilio, hear)) = (unbounded_channel(), mpsc::channel(1));
+        let socket = Socket { from_twilio, to_twilio: PollSender::new(to_twilio) };
+        let claims = Claims { call: CALL.parse().unwrap(), account: ACCOUNT.parse().unwrap() };
+        let task = tokio::spawn(serve(app.clone(), socket, claims));
+        Self { app, task, say: Some(say), hear, attached }
+    }
+
+    fn say(&self, text: String) {
+        self.say.as_ref().unwrap().send(Message::Text(text.into())).unwrap();
+    }
+
+    async fn started(&mut self) -> Attached {
+        self.say(format!(
+            r#"{{"event":"start","start":{{"accountSid":"{ACCOUNT}","streamSid":"{STREAM}","callSid":"{CALL}"}}}}"#
+        ));
+        let (mut from_edge, to_edge) = self.attached.recv().await.unwrap();
+        assert!(matches!(heard(&mut from_edge).await, Some(from_edge::Message::Start(_))));
+        (from_edge, to_edge)
+    }
+
+    async fn live(&mut self) -> Attached {
+        let (from_edge, to_edge) = self.started().await;
+        tell(&to_edge, to_edge::Message::Accepted(Accepted {})).await;
+        (from_edge, to_edge)
+    }
+
+    fn media(&self, fill: u8) {
+        let payload = STANDARD.encode([fill; 160]);
+        self.say(format!(r#"{{"event":"media","media":{{"track":"inbound","payload":"{payload}"}}}}"#));
+    }
+
+    /// Everything in memory has nothing left to do.
+    async fn settle(&self) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn app(double: Arc<Double>) -> App {
+    let env = Env::from_iter([("PUBLIC_URL", "https://voice.example.com"), ("TWILIO_AUTH_TOKEN", "12345")]);
+    let config = Config::from_env(&env).unwrap();
+    let pool = WorkerPool::new(config.workers.clone(), Arc::new(move |_| double.clone() as Arc<dyn Worker>), Clock);
+    App::new(config, pool, &Telemetry::for_metrics("edge"), Lifecycle::default(), Clock, Entropy::from_seed(1))
+}
+
+async fn tell(to_edge: &Sender<Result<ToEdge, Status>>, message: to_edge::Message) {
+    to_edge.send(Ok(ToEdge { message: Some(message) })).await.unwrap();
+}
+
+async fn heard(from_edge: &mut Receiver<FromEdge>) -> Option<from_edge::Message> {
+    from_edge.recv().await?.message
+}
+
+fn ended(reason: EndedReason) -> Option<from_edge::Message> {
+    Some(from_edge::Message::Ended(Ended { reason: reason.into() }))
+}
+
+fn speak(epoch: u32, samples: usize) -> to_edge::Message {
+    to_edge::Message::Speak(Speak { first_sample: 0, mulaw: Bytes::from(vec![0; samples]), epoch })
+}
+
+impl Worker for Double {
+    fn attach(&self, _: &Span, messages: Receiver<FromEdge>) -> FromWorker {
+        let (to_edge, replies) = mpsc::channel(8);
+        self.0.send((messages, to_edge)).unwrap();
+        ReceiverStream::new(replies).boxed()
+    }
+
+    fn next_step(&self, _: &Span, _: &CallSid) -> BoxFuture<'static, Result<NextStep, Status>> {
+        Box::pin(async { Err(Status::not_found("no such call")) })
+    }
+}
+
+impl Stream for Socket {
+    type Item = Result<Message, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.from_twilio.poll_recv(context).map(|message| message.map(Ok))
+    }
+}
+
+impl Sink<Message> for Socket {
+    type Error = Infallible;
+
+    fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        ready!(self.to_twilio.poll_reserve(context)).expect("the test listens");
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Infallible> {
+        self.to_twilio.send_item(message).expect("the test listens");
+        Ok(())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_takes_nothing_is_still_read_and_a_hush_overtakes_what_waits_for_it() {
+    let mut rig = Rig::new();
+    let (mut from_edge, to_edge) = rig.live().await;
+    for _ in 0..20 {
+        tell(&to_edge, speak(0, 8000)).await;
+    }
+    rig.media(1);
+    assert!(matches!(heard(&mut from_edge).await, Some(from_edge::Message::Audio(_))));
+    tell(&to_edge, to_edge::Message::Hush(Hush { epoch: 1 })).await;
+    rig.settle().await;
+    let mut written = Vec::new();
+    while written.last().is_none_or(|last| *last != "clear") {
+        let Some(Message::Text(text)) = rig.hear.recv().await else { panic!("no clear after {written:?}") };
+        written.extend(
+            ["media", "mark", "clear"].into_iter().find(|event| text.contains(&format!("\"event\":\"{event}\""))),
+        );
+    }
+    assert_eq!(written, ["media", "mark", "clear"], "only what the socket already held comes first");
+    rig.settle().await;
+    assert!(rig.hear.try_recv().is_err(), "nothing stale follows");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_takes_nothing_does_not_hold_up_the_caller() {
+    let mut rig = Rig::new();
+    let (mut from_edge, to_edge) = rig.live().await;
+    for fill in 0..100 {
+        rig.media(fill);
+    }
+    rig.settle().await;
+    tell(&to_edge, speak(0, 160)).await;
+    assert!(matches!(rig.hear.recv().await, Some(Message::Text(text)) if text.contains("media")));
+    let mut positions = Vec::new();
+    while let Ok(Some(from_edge::Message::Audio(audio))) =
+        tokio::time::timeout(Duration::from_millis(1), heard(&mut from_edge)).await
+    {
+        positions.push(audio.first_sample / 160);
+    }
+    let (early, late) = positions.split_at(TO_WORKER_CAPACITY);
+    assert_eq!(early, (0..TO_WORKER_CAPACITY as u64).collect::<Vec<_>>());
+    assert_eq!(late, (50..100).collect::<Vec<_>>(), "the oldest that waited were dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_socket_is_pinged() {
+    let mut rig = Rig::new();
+    let _worker = rig.live().await;
+    let before = rig.app.clock.now();
+    assert!(matches!(rig.hear.recv().await, Some(Message::Ping(_))));
+    assert_eq!(rig.app.clock.now() - before, PING_EVERY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_start_in_time_ends_the_task() {
+    let mut rig = Rig::new();
+    let before = rig.app.clock.now();
+    assert!(matches!(rig.hear.recv().await, Some(Message::Close(_))));
+    assert_eq!(rig.app.clock.now() - before, crate::call::leg::START_DEADLINE);
+    rig.task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_never_accepts_is_told_that_nobody_waits() {
+    let mut rig = Rig::new();
+    let (mut from_edge, to_edge) = rig.started().await;
+    let before = rig.app.clock.now();
+    assert_eq!(heard(&mut from_edge).await, ended(EndedReason::ConnectionLost));
+    assert_eq!(rig.app.clock.now() - before, crate::call::leg::ATTACH_DEADLINE);
+    assert!(matches!(rig.hear.recv().await, Some(Message::Close(_))));
+    to_edge.closed().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_side_can_keep_an_ended_leg_alive() {
+    let mut rig = Rig::new();
+    let (mut from_edge, to_edge) = rig.live().await;
+    rig.say(r#"{"event":"stop"}"#.to_owned());
+    assert_eq!(heard(&mut from_edge).await, ended(EndedReason::Stopped));
+    assert_eq!(heard(&mut from_edge).await, None);
+    let before = rig.app.clock.now();
+    rig.task.await.unwrap();
+    assert!(rig.app.clock.now() - before <= crate::call::leg::CLOSE_DEADLINE);
+    assert!(to_edge.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leg_that_this_edge_closed_stays_until_twilio_asks_or_does_not() {
+    for asks in [true, false] {
+        let mut rig = Rig::new();
+        let (_, to_edge) = rig.live().await;
+        drop(to_edge);
+        assert!(matches!(rig.hear.recv().await, Some(Message::Close(_))));
+        rig.say = None;
+        rig.settle().await;
+        assert!(!rig.task.is_finished());
+        let before = rig.app.clock.now();
+        if asks {
+            rig.app.farewells.asked(&CALL.parse().unwrap());
+        }
+        rig.task.await.unwrap();
+        assert_eq!(rig.app.clock.now() - before < FAREWELL - Duration::from_secs(1), asks);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hard_stop_ends_the_leg_at_once() {
+    let mut rig = Rig::new();
+    let (mut from_edge, to_edge) = rig.live().await;
+    rig.settle().await;
+    rig.app.lifecycle.hard_stop().cancel();
+    assert_eq!(heard(&mut from_edge).await, ended(EndedReason::EdgeStopping));
+    drop(to_edge);
+    rig.say = None;
+    rig.task.await.unwrap();
+}

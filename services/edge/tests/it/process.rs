@@ -1,0 +1,118 @@
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    thread::{self, JoinHandle},
+};
+
+use bytes::Bytes;
+use offhook_proto::voice::v1::{Next, Speak, from_edge::Message as ToWorker, to_edge::Message};
+
+use crate::support::{
+    CALL, TOKEN,
+    twilio::{Sent, Stream, form, post},
+    worker::Worker,
+};
+
+fn edge(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_edge"));
+    command.env_clear().envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn every_mistake_in_the_environment_is_reported_before_anything_starts() {
+    let output = edge(&[("EDGE_LISTEN", "everywhere"), ("SONIC_WORKERS", "worker")]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let report = String::from_utf8(output.stderr).unwrap();
+    for name in ["EDGE_LISTEN", "PUBLIC_URL", "TWILIO_AUTH_TOKEN", "SONIC_WORKERS"] {
+        assert!(report.contains(name), "{name}: {report}");
+    }
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_process_serves_is_found_healthy_and_goes_when_told() {
+    let mut serving = Serving::start(&[]);
+    let admin = serving.admin.clone();
+
+    let probe = edge(&[("EDGE_ADMIN_LISTEN", &admin)]).arg("healthcheck").status().unwrap();
+    assert_eq!(probe.code(), Some(0));
+    assert_eq!(serving.terminate().0, Some(0));
+    let probe = edge(&[("EDGE_ADMIN_LISTEN", &admin)]).arg("healthcheck").status().unwrap();
+    assert_eq!(probe.code(), Some(1));
+}
+
+#[test]
+fn an_argument_that_means_nothing_is_refused() {
+    assert_eq!(edge(&[]).arg("serve").output().unwrap().status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_and_who_says_it_is_in_no_log_line() {
+    let mut worker = Worker::willing().await;
+    let workers = format!("http://{}", worker.address);
+    let mut serving = Serving::start(&[("SONIC_WORKERS", &workers), ("RUST_LOG", "debug")]);
+    let address = serving.public.parse().unwrap();
+    let mut caller = Stream::started(address).await;
+    let mut leg = worker.accepted().await;
+    caller.key('7').await;
+    assert!(matches!(leg.hears().await, Some(ToWorker::Digit(_))));
+    leg.send(Message::Speak(Speak { first_sample: 0, mulaw: Bytes::from(vec![0x5a; 800]), epoch: 0 })).await;
+    assert!(matches!(caller.hears().await, Sent::Media(_)));
+    leg.send(Message::Next(Next { step: None })).await;
+    leg.finish();
+    caller.echo("0:800").await;
+    while caller.hears().await != Sent::Close {}
+    drop(caller);
+    post(address, "/stream-ended", &form(&[])).await;
+    let (code, log) = serving.terminate();
+    assert_eq!(code, Some(0));
+    assert!(log.contains(CALL), "the log says which call it was: {log}");
+    for secret in ["15005550006", "15005550009", TOKEN, "WlpaWlpa", "help@example.com"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
+
+/// A process of the real binary that serves.
+struct Serving {
+    process: Child,
+    /// Reads all the while: a process that cannot log stands still.
+    log: Option<JoinHandle<String>>,
+    public: String,
+    admin: String,
+}
+
+impl Serving {
+    fn start(more: &[(&str, &str)]) -> Self {
+        let mut variables = vec![
+            ("EDGE_LISTEN", "127.0.0.1:0"),
+            ("EDGE_ADMIN_LISTEN", "127.0.0.1:0"),
+            ("PUBLIC_URL", "https://voice.example.com"),
+            ("TWILIO_AUTH_TOKEN", TOKEN),
+            ("SIP_ENDPOINT", "sip:help@example.com"),
+        ];
+        variables.extend(more);
+        let mut process = edge(&variables).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let started = lines.find_map(|line| line.ok().filter(|line| line.contains("edge serves"))).unwrap();
+        let started: serde_json::Value = serde_json::from_str(&started).unwrap();
+        let address = |name: &str| started[name].as_str().unwrap().to_owned();
+        let rest = move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n");
+        let log = Some(thread::spawn(rest));
+        Self { process, log, public: address("address"), admin: address("admin.address") }
+    }
+
+    /// Sends SIGTERM; the exit code and everything that was logged since the start.
+    fn terminate(&mut self) -> (Option<i32>, String) {
+        let told = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        (self.process.wait().unwrap().code(), self.log.take().unwrap().join().unwrap())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Only a test that failed leaves a process behind.
+        let _ = self.process.kill();
+    }
+}
