@@ -60,7 +60,7 @@ mod tests {
         let url = "https://voice.example.com/twilio/voice";
         assert_eq!(signed(url, &[("a", "1"), ("B", "2"), ("A", "3"), ("_z", "4")]), "nTFrza8Kb/5I1b+D1Y9HEUkqLKI=");
         let call = "CA00000000000000000000000000000001";
-        assert_eq!(signed(url, &[("CallerName", "José Ñandú ☎"), ("CallSid", call)]), "Sh+RNJsDjY8434pPdaSWxIVPVco=");
+        assert_eq!(signed(url, &[("CallerName", "Café Größe ☎"), ("CallSid", call)]), "DXI3v/2V+VrjaCErpyeUYwg9STY=");
         let blank = [
             ("CallSid", call),
             ("AccountSid", "AC00000000000000000000000000000001"),

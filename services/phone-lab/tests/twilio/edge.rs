@@ -228,6 +228,10 @@ impl Line {
         self.socket.send(Message::text(message.to_string())).await.unwrap();
     }
 
+    pub(crate) async fn binary(&mut self, bytes: &'static [u8]) {
+        self.socket.send(Message::binary(bytes)).await.unwrap();
+    }
+
     pub(crate) async fn say(&mut self, text: &str) {
         let mulaw: Vec<u8> = tones::speak(text).into_iter().map(mulaw::encode).collect();
         self.media(&mulaw).await;

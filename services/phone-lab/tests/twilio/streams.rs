@@ -132,7 +132,7 @@ async fn each_wrong_message_is_ignored_and_each_kind_noted_once() {
     let edge = Edge::talking(|mut line: Line| async move {
         line.next("start").await;
         for _ in 0..2 {
-            line.socket.send_binary(b"\x00\x01").await;
+            line.binary(b"\x00\x01").await;
             line.send(json!({ "type": "hello" })).await;
             line.send(json!({ "event": "clear", "streamSid": "MZ00000000000000000000000000000000" })).await;
             line.media(b"RIFF\xff\xff\xff\xff").await;
@@ -149,20 +149,6 @@ async fn each_wrong_message_is_ignored_and_each_kind_noted_once() {
     let heard: Vec<_> = report.heard.iter().map(|utterance| utterance.text.as_str()).collect();
     assert_eq!(heard, ["\u{fffd}", "still here"], "a file's header is a crackle");
     assert_eq!(report.clears, [], "another stream's clear clears nothing");
-}
-
-trait SendBinary {
-    async fn send_binary(&mut self, bytes: &'static [u8]);
-}
-
-impl<S> SendBinary for tokio_tungstenite::WebSocketStream<S>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    async fn send_binary(&mut self, bytes: &'static [u8]) {
-        let message = tokio_tungstenite::tungstenite::Message::binary(bytes);
-        futures_util::SinkExt::send(self, message).await.unwrap();
-    }
 }
 
 #[tokio::test(start_paused = true)]
