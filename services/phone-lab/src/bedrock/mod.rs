@@ -1,0 +1,34 @@
+//! A strict Amazon Bedrock that speaks `InvokeModelWithBidirectionalStream` as Nova Sonic does.
+//!
+//! [`Server`] is the real wire: TLS with ALPN h2, Signature Version 4 on the request and on every message, event-stream
+//! frames. Behind it each session is three pure parts: frames and signatures (`intake`), the order of events (`rules`)
+//! and the model (`model`), which hears and speaks tone words and follows a [`Script`]. One task per session drives them
+//! and keeps the [`SessionReport`]. What goes wrong on purpose is a [`Fault`].
+
+mod auth;
+mod ca;
+mod events;
+mod fault;
+mod frame;
+mod hearing;
+mod intake;
+mod model;
+mod playout;
+mod record;
+mod report;
+mod rules;
+mod script;
+mod server;
+mod session;
+mod settings;
+mod speaking;
+mod wire;
+
+pub use ca::{CertificateAuthority, CertificateError};
+pub use fault::{ExceptionKind, Fault, Moment, Refusal};
+pub use report::{
+    HeardUtterance, ModelEvent, ModelEventKind, SaidUtterance, SessionEnd, SessionId, SessionReport, ToolReport, Usage,
+};
+pub use script::{Script, ScriptError};
+pub use server::Server;
+pub use settings::{Pace, Settings};

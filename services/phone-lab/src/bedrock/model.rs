@@ -1,0 +1,425 @@
+//! The simulated model: listens, takes turns, asks for tools, is interrupted.
+//!
+//! Pure: no sockets, no tasks, no clock. Hand it the [`Input`]s that the rules let through, drain
+//! [`Model::poll_output`] to `None`, and come back at [`Model::poll_deadline`] or with the next input. Behaviour and
+//! timing follow AWS's "Event flow", "Barge-in" and "Asynchronous tool calling" and what measurements report.
+
+mod barge_in;
+mod uttering;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
+
+use offhook_hosting::entropy::Entropy;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{
+    events::{Generation, SampleRate, Sensitivity},
+    fault::ExceptionKind,
+    hearing::{Heard, Hearing, Utterance},
+    playout::{Cut, Playout},
+    report::{HeardUtterance, Usage},
+    rules::Input,
+    script::{Reaction, ToolPlan},
+    settings::Settings,
+    speaking::{Speaking, Step, sentences},
+    wire::{Stop, Writer},
+};
+
+/// From the end of the caller's pause to the transcript, in milliseconds at real pace.
+const TRANSCRIBE: u64 = 100;
+/// From a tool's result to the text about it.
+const RESUME: u64 = 450;
+/// From interactive text to the first text of the answer: uniformly within these.
+const READ: std::ops::Range<u64> = 620..1021;
+/// From the end of a sentence's audio to its FINAL text.
+const CONFIRM: u64 = 3000;
+/// Interactive text is answered once this much audio was heard: 68 ms at 8 kHz.
+const PRIMED: usize = 544;
+/// Tokens of speech per second, heard and said, in hundredths.
+const TOKENS_IN: u64 = 500;
+const TOKENS_OUT: u64 = 333;
+
+/// What the model wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Output {
+    /// Send this event.
+    Event(String),
+    /// Send this `audioOutput`.
+    Audio(String),
+    /// Put this on record.
+    Note(Note),
+    /// End the session with this exception.
+    TimeOut(ExceptionKind, String),
+}
+
+/// What the record is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Note {
+    SystemPrompt(String),
+    History,
+    CallerAudio(Vec<i16>),
+    Heard(HeardUtterance),
+    Read(String),
+    /// A sentence begins.
+    Said(String),
+    /// More audio of the current sentence.
+    Voice(Vec<i16>),
+    Interrupted(Vec<Cut>),
+    ToolAsked {
+        tool_use_id: String,
+        name: String,
+        input: Value,
+    },
+    ToolAnswered {
+        tool_use_id: String,
+        result: Value,
+    },
+    Usage(Usage),
+    /// The client can not want this.
+    Remark(String),
+}
+
+/// One session's model.
+#[derive(Debug)]
+pub(super) struct Model {
+    settings: Arc<Settings>,
+    generation: Generation,
+    entropy: Entropy,
+    session: Uuid,
+    phase: Phase,
+    sensitivity: Sensitivity,
+    tools: Vec<String>,
+    ear: Option<Ear>,
+    /// Samples at 8 kHz heard by ears before this one.
+    heard_before: usize,
+    speaking: Speaking,
+    playout: Playout,
+    /// The open audio block.
+    audio: Option<Uuid>,
+    /// Sentences begun so far.
+    sentences: usize,
+    /// Samples said so far.
+    spoken: u64,
+    /// FINAL texts of this turn were sent.
+    confirming: bool,
+    /// Speech that was no words, so far.
+    speeches: usize,
+    /// The conversation has begun: there is history, or something was said.
+    begun: bool,
+    asked: BTreeMap<String, ToolPlan>,
+    /// What tools' results make the model say.
+    follow_ups: VecDeque<String>,
+    /// The last of them that a turn was begun with.
+    resuming: Option<String>,
+    usage: Usage,
+    reported: Usage,
+    opened: Instant,
+    last_input: Instant,
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// No prompt yet.
+    New,
+    /// Events can be written; `started` once completionStart was.
+    InPrompt { writer: Writer, started: bool },
+    /// No more answers; only the session's age counts.
+    Ended,
+    /// Timed out.
+    Over,
+}
+
+/// An open audio container.
+#[derive(Debug)]
+struct Ear {
+    hearing: Hearing,
+    rate: SampleRate,
+    answers: bool,
+    /// Samples received at `rate`.
+    received: usize,
+}
+
+impl Model {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        generation: Generation,
+        session: Uuid,
+        entropy: Entropy,
+        now: Instant,
+    ) -> Self {
+        Self {
+            speaking: Speaking::new(settings.pace),
+            playout: Playout::new(settings.pace.millis(CONFIRM)),
+            settings,
+            generation,
+            entropy,
+            session,
+            phase: Phase::New,
+            sensitivity: Sensitivity::default(),
+            tools: Vec::new(),
+            ear: None,
+            heard_before: 0,
+            audio: None,
+            sentences: 0,
+            spoken: 0,
+            confirming: false,
+            speeches: 0,
+            begun: false,
+            asked: BTreeMap::new(),
+            follow_ups: VecDeque::new(),
+            resuming: None,
+            usage: Usage::default(),
+            reported: Usage::default(),
+            opened: now,
+            last_input: now,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes the client's next input.
+    pub(super) fn handle_input(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::SessionStarted { sensitivity } => self.sensitivity = sensitivity,
+            Input::PromptStarted { prompt, output_rate, tools } => {
+                let writer = Writer::new(self.session, self.entropy.uuid(), &prompt, output_rate);
+                self.phase = Phase::InPrompt { writer, started: false };
+                self.tools = tools;
+            }
+            Input::SystemPrompt(text) => {
+                self.usage.input_text += text_tokens(&text);
+                self.note(Note::SystemPrompt(text));
+            }
+            Input::History => {
+                self.begun = true;
+                self.note(Note::History);
+            }
+            Input::LiveText(text) => self.read(text, now),
+            Input::AudioOpened { rate, answers } => {
+                let hearing = Hearing::new(self.pause());
+                self.ear = Some(Ear { hearing, rate, answers, received: 0 });
+            }
+            Input::Audio(samples) => self.listen(samples, now),
+            Input::AudioClosed => self.stop_listening(now),
+            Input::ToolAnswered { tool_use_id, result } => self.resume(tool_use_id, result),
+            Input::PromptEnded => self.finish(now),
+            Input::SessionEnded => {}
+        }
+        self.advance(now);
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_deadline(&mut self, now: Instant) {
+        self.advance(now);
+    }
+
+    /// What is to be done next, if anything.
+    pub(super) fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to come back.
+    pub(super) fn poll_deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::New | Phase::InPrompt { .. } => {}
+            Phase::Ended => return Some(self.age_deadline()),
+            Phase::Over => return None,
+        }
+        let confirmation = if self.speaking.is_active() { None } else { self.playout.poll_deadline() };
+        let limits = [self.idle_deadline(), self.age_deadline()];
+        limits.into_iter().chain(self.speaking.poll_deadline()).chain(confirmation).min()
+    }
+
+    fn idle_deadline(&self) -> Instant {
+        self.last_input + self.settings.idle_limit
+    }
+
+    fn age_deadline(&self) -> Instant {
+        self.opened + self.settings.session_limit
+    }
+
+    /// The pause that ends the caller's turn, in samples at 8 kHz.
+    fn pause(&self) -> usize {
+        let millis = match self.sensitivity {
+            Sensitivity::High => 1500,
+            Sensitivity::Medium => 1750,
+            Sensitivity::Low => 2000,
+        };
+        (self.settings.pace.millis(millis).as_micros() * 8 / 1000) as usize
+    }
+
+    fn advance(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Over) {
+            return;
+        }
+        if now >= self.age_deadline() {
+            let message = "Model has timed out in processing the request. Try your request again.";
+            return self.time_out(ExceptionKind::ModelTimeout, message.into());
+        }
+        if matches!(self.phase, Phase::Ended) {
+            return;
+        }
+        if now >= self.idle_deadline() {
+            let seconds = self.settings.idle_limit.as_secs();
+            let message = format!(
+                "Timed out waiting for audio bytes or interactive content. Please ensure gaps between audio bytes and \
+                 interactive content are less than {seconds} seconds"
+            );
+            return self.time_out(ExceptionKind::Validation, message);
+        }
+        loop {
+            while let Some(piece) = self.speaking.poll_piece(now) {
+                self.utter(piece, now);
+            }
+            if self.speaking.is_active() {
+                return;
+            }
+            while let Some(text) = self.playout.poll_confirmed(now) {
+                self.confirm(&text);
+            }
+            let is_hearing = self.ear.as_ref().is_some_and(|ear| ear.hearing.is_hearing());
+            let Some(text) = self.follow_ups.pop_front_if(|_| !is_hearing) else { return };
+            self.begin_turn(say(&text), RESUME, now);
+            self.resuming = Some(text);
+        }
+    }
+
+    fn listen(&mut self, samples: Vec<i16>, now: Instant) {
+        let Some(ear) = &mut self.ear else { return };
+        self.last_input = now;
+        let (factor, phase) = (ear.rate.factor(), ear.received);
+        ear.received += samples.len();
+        let pcm = if factor == 1 {
+            samples
+        } else {
+            let keep = |(n, sample)| ((phase + n) % factor == 0).then_some(sample);
+            samples.into_iter().enumerate().filter_map(keep).collect()
+        };
+        let answers = ear.answers;
+        let heard = ear.hearing.listen(&pcm);
+        self.note(Note::CallerAudio(pcm));
+        for heard in heard {
+            match heard {
+                Heard::Speaking if answers => self.barge_in(now),
+                Heard::Speaking => {}
+                Heard::Utterance(utterance) => self.hear(utterance, answers, now),
+            }
+        }
+    }
+
+    fn stop_listening(&mut self, now: Instant) {
+        let Some(mut ear) = self.ear.take() else { return };
+        let utterance = ear.hearing.finish();
+        if let Some(utterance) = utterance {
+            self.hear(utterance, ear.answers, now);
+        }
+        self.heard_before += ear.received / ear.rate.factor();
+    }
+
+    /// The caller has said something.
+    fn hear(&mut self, utterance: Utterance, answers: bool, now: Instant) {
+        let Utterance { words, interrupts, at_sample, pcm } = utterance;
+        self.usage.input_speech += (pcm.len() as u64 * TOKENS_IN).div_ceil(800_000);
+        let (text, reaction) = match words {
+            Some(words) => (words.clone(), self.settings.script.react_to_words(&words)),
+            None => {
+                let n = self.speeches;
+                self.speeches += 1;
+                let text = self.settings.script.speech(n).unwrap_or_default();
+                (text.to_owned(), self.settings.script.react_to_speech(n))
+            }
+        };
+        let heard = HeardUtterance { text: text.clone(), at_sample: self.heard_before + at_sample, pcm };
+        self.note(Note::Heard(heard));
+        // Too short to interrupt, and over: nobody answers an "mhm".
+        let ignored = self.is_talking(now) && !interrupts;
+        if answers && !ignored {
+            self.barge_in(now);
+            self.confirm_played(now);
+            self.begun = true;
+            let mut steps = vec![Step::Transcript(text)];
+            steps.extend(self.steps(reaction));
+            self.begin_turn(steps, TRANSCRIBE, now);
+        }
+    }
+
+    /// The client has sent interactive text.
+    fn read(&mut self, text: String, now: Instant) {
+        self.last_input = now;
+        self.usage.input_text += text_tokens(&text);
+        self.note(Note::Read(text.clone()));
+        let primed = self.ear.as_ref().is_some_and(|ear| ear.answers && ear.received / ear.rate.factor() >= PRIMED);
+        if !primed || self.generation == Generation::V1 {
+            self.note(Note::Remark("interactive text without 68 ms of audio before it is not answered".into()));
+            return;
+        }
+        self.barge_in(now);
+        self.confirm_played(now);
+        let steps = match self.settings.script.greeting() {
+            Some(greeting) if !self.begun => say(greeting),
+            Some(_) | None => self.steps(self.settings.script.react_to_words(&text)),
+        };
+        self.begun = true;
+        let delay = self.entropy.between(READ.start, READ.end);
+        self.begin_turn(steps, delay, now);
+    }
+
+    /// A tool has a result.
+    fn resume(&mut self, tool_use_id: String, result: Map<String, Value>) {
+        if let Some(plan) = self.asked.remove(&tool_use_id) {
+            self.follow_ups.extend(plan.reply(&result));
+            let result = Value::Object(result);
+            self.usage.input_text += text_tokens(&result.to_string());
+            self.note(Note::ToolAnswered { tool_use_id, result });
+        }
+    }
+
+    /// What a reaction makes the model do.
+    fn steps(&self, reaction: Reaction) -> Vec<Step> {
+        let Reaction { say: texts, tool } = reaction;
+        let steps = texts.iter().flat_map(|text| say(text));
+        steps.chain(tool.map(Step::Tool)).collect()
+    }
+
+    fn begin_turn(&mut self, steps: Vec<Step>, delay: u64, now: Instant) {
+        self.confirming = false;
+        self.resuming = None;
+        self.speaking.start(steps, now + self.settings.pace.millis(delay));
+    }
+
+    /// The prompt is over: no more answers.
+    fn finish(&mut self, now: Instant) {
+        self.drop_thought();
+        self.end_audio(Stop::EndTurn);
+        self.confirm_played(now);
+        self.report_usage();
+        self.write(|writer| [writer.completion_end()]);
+        self.phase = Phase::Ended;
+    }
+
+    fn time_out(&mut self, kind: ExceptionKind, message: String) {
+        self.outputs.push_back(Output::TimeOut(kind, message));
+        self.phase = Phase::Over;
+    }
+
+    fn note(&mut self, note: Note) {
+        self.outputs.push_back(Output::Note(note));
+    }
+}
+
+fn say(text: &str) -> Vec<Step> {
+    sentences(text).into_iter().map(Step::Sentence).collect()
+}
+
+/// Roughly what a tokenizer makes of a text.
+fn text_tokens(text: &str) -> u64 {
+    text.len().div_ceil(4) as u64
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,397 @@
+#![expect(clippy::disallowed_methods, reason = "an instant cannot be invented; the tests only add to it")]
+
+use std::time::Duration;
+
+use super::*;
+use crate::{bedrock::Script, tones};
+
+const MS: Duration = Duration::from_millis(1);
+/// 20 ms at 8 kHz.
+const FRAME: usize = 160;
+const SCRIPT: &str = r#"
+greeting: "hello. welcome!"
+dialogue:
+  - speech: "I need to cancel"
+    reply: "which one?"
+  - heard: "cancel"
+    tool: { name: cancel, input: { id: "7" }, filler: "one moment." }
+    reply: "{tool.id} is gone."
+  - heard: "bye"
+    tool: { name: hang_up }
+"#;
+
+/// A model in conversation: audio open, time invented, outputs collected as short words.
+struct Rig {
+    model: Model,
+    start: Instant,
+    now: Instant,
+    words: Vec<String>,
+    notes: Vec<Note>,
+    /// When the last audio came.
+    audio_at: Duration,
+    samples: usize,
+    asked: Vec<String>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let settings = Settings { script: Script::from_yaml(SCRIPT).unwrap(), ..Settings::default() };
+        let now = Instant::now();
+        let model = Model::new(settings.into(), Generation::V2, Uuid::nil(), Entropy::from_seed(1), now);
+        let (words, notes, asked) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rig = Self { model, start: now, now, words, notes, audio_at: Duration::ZERO, samples: 0, asked };
+        rig.input(Input::SessionStarted { sensitivity: Sensitivity::High });
+        let tools = ["cancel", "hang_up"].map(str::to_owned).into();
+        rig.input(Input::PromptStarted { prompt: "P".into(), output_rate: SampleRate::Hz8000, tools });
+        rig.input(Input::SystemPrompt("be brief".into()));
+        rig
+    }
+
+    fn listening() -> Self {
+        let mut rig = Self::new();
+        rig.input(Input::AudioOpened { rate: SampleRate::Hz8000, answers: true });
+        rig
+    }
+
+    fn input(&mut self, input: Input) {
+        self.model.handle_input(input, self.now);
+        self.collect();
+    }
+
+    /// Lets time pass in silence without any audio.
+    fn wait(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(deadline) = self.model.poll_deadline().filter(|deadline| *deadline <= until) {
+            self.now = deadline.max(self.now);
+            self.model.handle_deadline(self.now);
+            self.collect();
+        }
+        self.now = until;
+    }
+
+    /// The caller's audio, in real time.
+    fn hear(&mut self, pcm: &[i16]) {
+        for frame in pcm.chunks(FRAME) {
+            self.wait(20 * MS);
+            self.input(Input::Audio(frame.to_vec()));
+        }
+    }
+
+    fn silence(&mut self, time: Duration) {
+        self.hear(&vec![0; time.as_millis() as usize * 8]);
+    }
+
+    fn say(&mut self, text: &str) {
+        self.hear(&tones::speak(text));
+    }
+
+    /// The events since the last call.
+    fn events(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.words)
+    }
+
+    fn answer_tool(&mut self, result: &str) {
+        let tool_use_id = self.asked.pop().unwrap();
+        self.input(Input::ToolAnswered { tool_use_id, result: serde_json::from_str(result).unwrap() });
+    }
+
+    fn collect(&mut self) {
+        while let Some(output) = self.model.poll_output() {
+            match output {
+                Output::Event(json) => self.words.extend(word(&json)),
+                Output::Audio(_) => {
+                    self.audio_at = self.now - self.start;
+                    self.samples += 800;
+                    if self.words.last().is_none_or(|word| word != "audio") {
+                        self.words.push("audio".into());
+                    }
+                }
+                Output::TimeOut(kind, message) => self.words.push(format!("{} {message}", kind.as_str())),
+                Output::Note(note) => {
+                    if let Note::ToolAsked { tool_use_id, .. } = &note {
+                        self.asked.push(tool_use_id.clone());
+                    }
+                    self.notes.push(note);
+                }
+            }
+        }
+    }
+}
+
+/// An event in a word or two; none for what only frames the others.
+fn word(json: &str) -> Option<String> {
+    let event: Value = serde_json::from_str(json).unwrap();
+    let (name, fields) = event["event"].as_object().unwrap().iter().next().unwrap();
+    let text = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
+    match name.as_str() {
+        "contentStart" if text("type") == "TEXT" => {
+            let stage = text("additionalModelFields");
+            let stage = stage.split('"').nth(3).unwrap();
+            Some(format!("{} {stage}", text("role")))
+        }
+        "textOutput" => Some(text("content")),
+        "contentEnd" if text("type") != "TEXT" || text("stopReason") == "INTERRUPTED" => {
+            Some(format!("{} {}", text("type"), text("stopReason")))
+        }
+        "toolUse" => Some(format!("{}({})", text("toolName"), text("content"))),
+        "completionStart" | "completionEnd" => Some(name.clone()),
+        _ => None,
+    }
+}
+
+#[test]
+fn words_are_answered_after_the_pause_and_confirmed_later() {
+    let mut rig = Rig::listening();
+    rig.say("hi there");
+    let quiet = rig.now;
+    rig.silence(1480 * MS);
+    assert_eq!(rig.events(), [""; 0]);
+    rig.silence(3000 * MS);
+    let turn = ["completionStart", "USER FINAL", "hi there", "ASSISTANT SPECULATIVE", "you said hi there"];
+    assert_eq!(rig.events(), [&turn[..], &["audio", "AUDIO END_TURN"]].concat());
+    // 1.5 s pause, 100 ms transcript, 450 ms text, 100 ms audio; then 400 ms of audio in 4 pieces, 25 ms apart.
+    assert_eq!(rig.start + rig.audio_at - quiet, 2225 * MS);
+    rig.silence(1000 * MS);
+    assert_eq!(rig.events(), ["ASSISTANT FINAL", "you said hi there"]);
+}
+
+#[test]
+fn interactive_text_is_greeted_once_there_was_audio() {
+    let mut rig = Rig::listening();
+    rig.input(Input::LiveText("hi".into()));
+    rig.wait(3000 * MS);
+    assert_eq!(rig.events(), [""; 0]);
+    rig.silence(60 * MS);
+    rig.input(Input::LiveText("hi".into()));
+    rig.wait(3000 * MS);
+    assert_eq!(rig.events(), [""; 0]);
+    rig.silence(20 * MS);
+    rig.input(Input::LiveText("hi".into()));
+    let asked = rig.now;
+    rig.wait(2000 * MS);
+    let hello = ["completionStart", "ASSISTANT SPECULATIVE", "hello.", "audio", "AUDIO PARTIAL_TURN"];
+    let welcome = ["ASSISTANT SPECULATIVE", "welcome!", "audio", "AUDIO END_TURN"];
+    assert_eq!(rig.events(), [&hello[..], &welcome].concat());
+    assert!(rig.start + rig.audio_at - asked < 1500 * MS);
+    rig.input(Input::LiveText("user pressed: 1".into()));
+    rig.wait(2000 * MS);
+    let events = rig.events();
+    assert!(events.contains(&"you said user pressed: 1".into()), "{events:?}");
+}
+
+#[test]
+fn a_session_with_history_is_not_greeted_again() {
+    let mut rig = Rig::new();
+    rig.input(Input::History);
+    rig.input(Input::AudioOpened { rate: SampleRate::Hz8000, answers: true });
+    rig.silence(100 * MS);
+    rig.input(Input::LiveText("go on".into()));
+    rig.wait(2000 * MS);
+    assert_eq!(rig.events()[2], "you said go on");
+}
+
+#[test]
+fn a_tool_is_asked_for_after_its_filler_and_its_result_is_spoken() {
+    let mut rig = Rig::listening();
+    rig.say("cancel it");
+    rig.silence(3000 * MS);
+    let filler =
+        ["ASSISTANT SPECULATIVE", "one moment.", "audio", "AUDIO END_TURN", r#"cancel({"id":"7"})"#, "TOOL TOOL_USE"];
+    assert_eq!(rig.events()[3..], filler);
+    rig.silence(5000 * MS);
+    assert_eq!(rig.events(), ["ASSISTANT FINAL", "one moment."]);
+    rig.answer_tool(r#"{"id":"R-7"}"#);
+    rig.silence(1000 * MS);
+    assert_eq!(rig.events(), ["ASSISTANT SPECULATIVE", "R-7 is gone.", "audio", "AUDIO END_TURN"]);
+}
+
+#[test]
+fn a_tool_without_a_reply_is_followed_by_silence() {
+    let mut rig = Rig::listening();
+    rig.say("bye");
+    rig.silence(3000 * MS);
+    assert_eq!(rig.events()[3..], ["hang_up({})", "TOOL TOOL_USE"]);
+    rig.answer_tool("{}");
+    rig.silence(9000 * MS);
+    assert_eq!(rig.events(), [""; 0]);
+}
+
+#[test]
+fn speaking_up_before_a_result_is_spoken_does_not_lose_it() {
+    let mut rig = Rig::listening();
+    rig.say("cancel it");
+    rig.silence(7000 * MS);
+    rig.events();
+    rig.answer_tool(r#"{"id":"R-7"}"#);
+    rig.say("are you there");
+    rig.silence(6000 * MS);
+    let said: Vec<_> = rig.events().into_iter().filter(|event| !event.contains(char::is_uppercase)).collect();
+    assert_eq!(said, ["are you there", "you said are you there", "audio", "audio", "you said are you there"]);
+    let noted = |note: &&Note| matches!(note, Note::Said(text) if text == "R-7 is gone.");
+    assert_eq!(rig.notes.iter().filter(noted).count(), 1);
+}
+
+#[test]
+fn a_barge_in_cuts_the_reply_and_is_answered() {
+    let mut rig = Rig::listening();
+    rig.say("tell me a very long story, please");
+    rig.silence(2200 * MS);
+    let events = rig.events();
+    assert_eq!(events.last().unwrap(), "audio", "{events:?}");
+    let playing_since = rig.start + rig.audio_at;
+    rig.say("stop this now");
+    let interruption = ["AUDIO END_TURN", "ASSISTANT FINAL", r#"{ "interrupted" : true }"#, "TEXT INTERRUPTED"];
+    let events = rig.events();
+    assert!(events.ends_with(&interruption.map(str::to_owned)), "{events:?}");
+    let cuts = rig.notes.iter().find_map(|note| if let Note::Interrupted(cuts) = note { Some(cuts) } else { None });
+    let [Cut { sentence: 0, at_sample }] = cuts.unwrap()[..] else { panic!("{cuts:?}") };
+    // 100 ms of sound, and the audio may have begun up to some pieces before the last one seen.
+    let played = (playing_since + 100 * MS + 20 * MS - rig.start).as_millis();
+    assert!(at_sample > 0 && (at_sample as u128) < played * 8, "{at_sample}");
+    rig.silence(4000 * MS);
+    let events = rig.events();
+    assert_eq!(events[..4], ["USER FINAL", "stop this now", "ASSISTANT SPECULATIVE", "you said stop this now"]);
+}
+
+#[test]
+fn a_barge_in_into_the_buffered_tail_interrupts_although_the_turn_has_ended() {
+    let mut rig = Rig::listening();
+    rig.say("tell me a very long story, please");
+    rig.silence(2700 * MS);
+    assert_eq!(rig.events().last().unwrap(), "AUDIO END_TURN");
+    rig.say("stop this");
+    assert_eq!(rig.events(), ["ASSISTANT FINAL", r#"{ "interrupted" : true }"#, "TEXT INTERRUPTED"]);
+}
+
+#[test]
+fn less_than_100_ms_of_sound_does_not_interrupt_and_is_not_answered() {
+    let mut rig = Rig::listening();
+    rig.say(&"a long story ".repeat(10));
+    rig.silence(2700 * MS);
+    rig.events();
+    rig.say("mhm");
+    rig.silence(1600 * MS);
+    let events = rig.events();
+    assert!(!events.iter().any(|event| event.contains("INTERRUPTED") || event.contains("USER")), "{events:?}");
+    assert!(rig.notes.iter().any(|note| matches!(note, Note::Heard(heard) if heard.text == "mhm")));
+}
+
+#[test]
+fn long_words_are_answered_even_if_text_made_the_model_talk_meanwhile() {
+    let mut rig = Rig::new();
+    rig.input(Input::History);
+    rig.input(Input::AudioOpened { rate: SampleRate::Hz8000, answers: true });
+    let words = "a rather long sentence ".repeat(5);
+    rig.say(&words);
+    rig.input(Input::LiveText("a text that takes long to repeat ".repeat(9)));
+    rig.say(&words);
+    rig.silence(3000 * MS);
+    let events = rig.events();
+    let interrupted = events.iter().position(|event| event == "TEXT INTERRUPTED");
+    let interrupted = interrupted.unwrap_or_else(|| panic!("{events:?}"));
+    assert_eq!(events[interrupted + 1], "USER FINAL", "{events:?}");
+}
+
+#[test]
+fn words_cut_off_by_the_end_of_the_prompt_are_still_transcribed() {
+    let mut rig = Rig::listening();
+    rig.say("good night");
+    rig.input(Input::AudioClosed);
+    rig.input(Input::PromptEnded);
+    assert_eq!(rig.events(), ["completionStart", "USER FINAL", "good night", "completionEnd"]);
+}
+
+#[test]
+fn speaking_on_before_the_reply_makes_one_more_transcript_and_one_reply() {
+    let mut rig = Rig::listening();
+    rig.say("first part");
+    rig.silence(1700 * MS);
+    rig.say("second part");
+    rig.silence(2200 * MS);
+    let events = rig.events();
+    let texts = ["completionStart", "USER FINAL", "first part", "USER FINAL", "second part", "ASSISTANT SPECULATIVE"];
+    assert_eq!(events[..6], texts);
+    assert_eq!(events[6], "you said second part");
+}
+
+#[test]
+fn speech_is_transcribed_as_the_script_says() {
+    let mut rig = Rig::listening();
+    let hum: Vec<i16> = (0..8000).map(|n| if n % 40 < 20 { 4000 } else { -4000 }).collect();
+    rig.hear(&hum);
+    rig.silence(2500 * MS);
+    assert_eq!(rig.events()[1..5], ["USER FINAL", "I need to cancel", "ASSISTANT SPECULATIVE", "which one?"]);
+}
+
+#[test]
+fn a_session_without_a_role_for_its_audio_is_never_answered() {
+    let mut rig = Rig::new();
+    rig.input(Input::AudioOpened { rate: SampleRate::Hz8000, answers: false });
+    rig.say("hello");
+    rig.silence(5000 * MS);
+    assert_eq!(rig.events(), [""; 0]);
+}
+
+#[test]
+fn other_sample_rates_are_heard_as_well() {
+    let mut rig = Rig::new();
+    rig.input(Input::AudioOpened { rate: SampleRate::Hz16000, answers: true });
+    let mut pcm = tones::speak("hello there");
+    pcm.resize(pcm.len() + 16_000, 0);
+    let doubled: Vec<i16> = pcm.into_iter().flat_map(|sample| [sample; 2]).collect();
+    for piece in doubled.chunks(333) {
+        rig.input(Input::Audio(piece.to_vec()));
+    }
+    assert!(rig.notes.iter().any(|note| matches!(note, Note::Heard(heard) if heard.text == "hello there")));
+}
+
+#[test]
+fn the_end_of_the_prompt_ends_the_completion_and_everything_else() {
+    let mut rig = Rig::listening();
+    rig.say("tell me a story");
+    rig.silence(2200 * MS);
+    assert_eq!(rig.events().last().unwrap(), "audio");
+    rig.say("bye");
+    rig.input(Input::AudioClosed);
+    rig.input(Input::PromptEnded);
+    let events = rig.events();
+    assert!(events.ends_with(&["completionEnd".to_owned()]), "{events:?}");
+    assert!(rig.notes.iter().any(|note| matches!(note, Note::Heard(heard) if heard.text == "bye")));
+    rig.wait(470_000 * MS);
+    assert_eq!(rig.events(), [""; 0]);
+    rig.wait(10_000 * MS);
+    assert!(rig.events()[0].starts_with("modelTimeoutException"));
+    assert_eq!(rig.model.poll_deadline(), None);
+}
+
+#[test]
+fn silence_of_the_client_and_age_end_the_session() {
+    let mut rig = Rig::listening();
+    rig.wait(55_000 * MS);
+    let events = rig.events();
+    assert!(events[0].starts_with("validationException Timed out waiting for audio bytes"), "{events:?}");
+    assert!(events[0].ends_with("less than 55 seconds"), "{events:?}");
+    let mut rig = Rig::listening();
+    for _ in 0..480 {
+        rig.wait(1000 * MS);
+        rig.input(Input::Audio(vec![0; 8000]));
+    }
+    assert_eq!(rig.events().len(), 1);
+    assert_eq!(rig.model.poll_deadline(), None);
+}
+
+#[test]
+fn usage_counts_speech_and_not_silence() {
+    let usage = |rig: &Rig| {
+        let usage = |note: &Note| if let Note::Usage(usage) = note { Some(*usage) } else { None };
+        rig.notes.iter().rev().find_map(usage).unwrap_or_default()
+    };
+    let mut rig = Rig::listening();
+    rig.silence(20_000 * MS);
+    assert_eq!(usage(&rig), Usage::default());
+    rig.say("how are you");
+    rig.silence(4000 * MS);
+    let usage = usage(&rig);
+    assert!(usage.input_speech > 0 && usage.output_speech > 0 && usage.output_text > 0, "{usage:?}");
+    assert_eq!(usage.input_text, 2);
+}
