@@ -1,0 +1,8 @@
+//! The simulated Bedrock as the official SDK sees it: over TLS and HTTP/2, signed, with nothing in between.
+#![expect(clippy::unwrap_used, reason = "tests and their helpers fail where they stand")]
+
+mod conversation;
+mod faults;
+mod refusals;
+mod support;
+mod violations;

@@ -1,0 +1,121 @@
+use aws_sdk_bedrockruntime::{Client, error::ProvideErrorMetadata};
+use phone_lab::bedrock::{Fault, Refusal, Settings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::*;
+
+const KEY: &str = "AKIDEXAMPLE";
+const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+
+/// Status and error code of a start that is refused.
+async fn refused(client: &Client, model: &str) -> (u16, String) {
+    let error = start(client, model, vec![session_start()]).await.err().expect("a refusal");
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    (status.unwrap(), error.code().unwrap_or_default().to_owned())
+}
+
+fn is(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
+
+#[tokio::test]
+async fn a_request_that_is_signed_wrongly_is_forbidden() {
+    let lab = Lab::quick().await;
+    let wrong_secret = lab.client_as("us-east-1", KEY, "wrong", None).await;
+    assert_eq!(refused(&wrong_secret, MODEL).await, is(403, "InvalidSignatureException"));
+    let wrong_region = lab.client_as("us-west-2", KEY, SECRET, None).await;
+    assert_eq!(refused(&wrong_region, MODEL).await, is(403, "InvalidSignatureException"));
+    let wrong_key = lab.client_as("us-east-1", "AKIDOTHER", SECRET, None).await;
+    assert_eq!(refused(&wrong_key, MODEL).await, is(403, "UnrecognizedClientException"));
+    assert_eq!(lab.server.refusals().len(), 3);
+    assert!(lab.server.reports().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_token_has_to_be_the_right_one() {
+    let token = Some("token".to_owned());
+    let lab = Lab::start(Settings { session_token: token, ..quick("{}") }).await;
+    let right = lab.client_as("us-east-1", KEY, SECRET, Some("token")).await;
+    assert!(start(&right, MODEL, vec![session_start()]).await.is_ok());
+    let wrong = lab.client_as("us-east-1", KEY, SECRET, Some("other")).await;
+    assert_eq!(refused(&wrong, MODEL).await, is(403, "UnrecognizedClientException"));
+    assert_eq!(refused(&lab.client().await, MODEL).await, is(403, "UnrecognizedClientException"));
+}
+
+#[tokio::test]
+async fn models_that_are_not_offered_are_not_found() {
+    let lab = Lab::quick().await;
+    let client = lab.client().await;
+    assert_eq!(refused(&client, "amazon.nova-9-sonic-v1:0").await, is(404, "ResourceNotFoundException"));
+    // At its end of life since 2026-09-14.
+    assert_eq!(refused(&client, "amazon.nova-sonic-v1:0").await, is(404, "ResourceNotFoundException"));
+    let elsewhere = Lab::start(Settings { region: "eu-west-1".into(), ..quick("{}") }).await;
+    let client = elsewhere.client_as("eu-west-1", KEY, SECRET, None).await;
+    assert_eq!(refused(&client, MODEL).await, is(404, "ResourceNotFoundException"));
+}
+
+#[tokio::test]
+async fn sessions_beyond_the_quota_are_throttled_until_one_ends() {
+    let lab = Lab::start(Settings { max_sessions: 2, ..quick("{}") }).await;
+    let client = lab.client().await;
+    let (first, _second) = (call(&client).await, call(&client).await);
+    assert_eq!(refused(&client, MODEL).await, is(429, "ThrottlingException"));
+    first.hear(&[0; 800]).await;
+    assert_eq!(first.close().await, End::Clean);
+    call(&client).await;
+}
+
+#[tokio::test]
+async fn injected_refusals_strike_once_each_in_order() {
+    let lab = Lab::quick().await;
+    let client = lab.client().await;
+    let refusals = [
+        Refusal::throttled(),
+        Refusal::access_denied(),
+        Refusal::not_found(),
+        Refusal::internal(),
+        Refusal::unavailable(),
+    ];
+    for refusal in &refusals {
+        lab.server.inject(Fault::Refuse(refusal.clone()));
+    }
+    for Refusal { status, error, .. } in &refusals {
+        assert_eq!(refused(&client, MODEL).await, is(*status, error));
+    }
+    call(&client).await;
+}
+
+#[tokio::test]
+async fn http_1_is_not_spoken() {
+    let lab = Lab::quick().await;
+    assert!(connect(&lab, &[b"http/1.1"]).await.is_err());
+    let mut silent = connect(&lab, &[]).await.unwrap();
+    // The server may be gone before this is written.
+    let _ = silent.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let mut answer = Vec::new();
+    let _ = silent.read_to_end(&mut answer).await;
+    assert!(answer.is_empty(), "{answer:?}");
+    lab.until(|server| server.refusals().len() == 2).await;
+    let refusals = lab.server.refusals();
+    assert!(refusals[0].starts_with("TLS handshake failed"), "{refusals:?}");
+    assert_eq!(refusals[1], "the client did not negotiate h2: HTTP/1.1 is not served");
+}
+
+#[tokio::test]
+async fn the_answer_waits_for_the_first_event() {
+    let lab = Lab::quick().await;
+    let client = lab.client().await;
+    let starting = start(&client, MODEL, Vec::new());
+    tokio::pin!(starting);
+    tokio::select! {
+        _ = &mut starting => panic!("answered before any event"),
+        // More than enough for the connect delay, which is what could have answered.
+        () = async {
+            lab.until(|server| server.live_sessions() == 1).await;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        } => {}
+    }
+    let eager = Lab::start(Settings { answer_immediately: true, ..quick("{}") }).await;
+    let client = eager.client().await;
+    assert!(start(&client, MODEL, Vec::new()).await.is_ok());
+}
