@@ -20,9 +20,9 @@ use opentelemetry_sdk::{
 };
 use prometheus::Registry;
 use tonic::metadata::MetadataMap;
-use tracing::Span;
+use tracing::{Span, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::env::Reader;
 
@@ -107,7 +107,7 @@ impl Telemetry {
             LogFormat::Pretty => tracing_subscriber::fmt::layer().compact().boxed(),
         };
         let filter = EnvFilter::try_new(&config.filter)?;
-        tracing_subscriber::registry().with(traces).with(lines).with(filter).try_init()?;
+        tracing_subscriber::registry().with(traces).with(lines).with(filter).with(discreet()).try_init()?;
         Ok(Self { tracers, ..Self::start_metrics(service_name, exporter) })
     }
 
@@ -141,6 +141,13 @@ impl Telemetry {
         }
         report(self.meters.shutdown());
     }
+}
+
+/// Libraries on the way of the audio write whole messages into their TRACE and DEBUG events: numbers, words, tickets.
+/// Whatever the filter says, only this repository's own crates may say that much.
+pub fn discreet() -> Targets {
+    let own = ["edge", "offhook_hosting", "sonic_worker"];
+    Targets::new().with_default(LevelFilter::INFO).with_targets(own.map(|name| (name, LevelFilter::TRACE)))
 }
 
 fn start_tracers(service_name: &'static str) -> anyhow::Result<SdkTracerProvider> {

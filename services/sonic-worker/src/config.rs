@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use offhook_hosting::env::{ConfigError, Env, Reader};
+use offhook_hosting::{
+    env::{ConfigError, Env, Reader},
+    telemetry::TelemetryConfig,
+};
 
 use crate::{bedrock::BedrockConfig, nova::ModelId};
 
@@ -24,6 +27,8 @@ pub struct Config {
     pub call_records_dir: Option<PathBuf>,
     /// `DRAIN_SECONDS`, default 30 s: how long live calls may go on after SIGTERM.
     pub drain: Duration,
+    /// Logs, traces and metrics.
+    pub telemetry: TelemetryConfig,
 }
 
 impl Config {
@@ -33,38 +38,49 @@ impl Config {
     /// With every mistake there is.
     pub fn from_env(env: &Env) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(env);
-        let config = Self::read(&mut reader);
+        let listen = reader.optional("WORKER_LISTEN", "an address such as 0.0.0.0:50051");
+        let config = Self {
+            listen: listen.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 50_051))),
+            admin_listen: read_admin_listen(&mut reader),
+            bedrock: read_bedrock(&mut reader),
+            call_records_dir: reader.optional("CALL_RECORDS_DIR", "a path"),
+            drain: reader.duration("DRAIN_SECONDS", DEFAULT_DRAIN),
+            telemetry: TelemetryConfig::read(&mut reader),
+        };
         reader.finish(Some(config))
     }
 
-    /// Reads the variables; mistakes stay in the reader.
-    pub fn read(env: &mut Reader<'_>) -> Self {
-        let address = "an address such as 0.0.0.0:50051";
-        let max_sessions = env.parsed("MAX_SESSIONS", |text| match text.parse() {
-            Ok(sessions @ 1..=10_000) => Ok(sessions),
-            Ok(_) | Err(_) => Err("expected a number from 1 to 10000".to_owned()),
-        });
-        let endpoint = env.parsed("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", |url| match url.parse::<http::Uri>() {
-            Ok(parsed) if parsed.scheme().is_some() && parsed.host().is_some() => {
-                Ok(url.trim_end_matches('/').to_owned())
-            }
-            Ok(_) | Err(_) => Err("expected a URL such as https://bedrock-runtime.us-east-1.amazonaws.com".to_owned()),
-        });
-        let model = env.optional("SONIC_MODEL_ID", "a model id").unwrap_or_else(|| DEFAULT_MODEL.to_owned());
-        Self {
-            listen: env.optional("WORKER_LISTEN", address).unwrap_or(SocketAddr::from(([0, 0, 0, 0], 50_051))),
-            admin_listen: env
-                .optional("WORKER_ADMIN_LISTEN", address)
-                .unwrap_or(SocketAddr::from(([0, 0, 0, 0], 9_091))),
-            bedrock: BedrockConfig {
-                model: ModelId::from(model.as_str()),
-                endpoint,
-                ca_bundle: env.optional("AWS_CA_BUNDLE", "a path"),
-                max_sessions: max_sessions.unwrap_or(DEFAULT_MAX_SESSIONS),
-            },
-            call_records_dir: env.optional("CALL_RECORDS_DIR", "a path"),
-            drain: env.duration("DRAIN_SECONDS", DEFAULT_DRAIN),
-        }
+    /// Only `WORKER_ADMIN_LISTEN`, for the health check that runs beside the serving process.
+    ///
+    /// # Errors
+    /// If the variable is wrong.
+    pub fn admin_listen_from_env(env: &Env) -> Result<SocketAddr, ConfigError> {
+        let mut reader = Reader::new(env);
+        let address = read_admin_listen(&mut reader);
+        reader.finish(Some(address))
+    }
+}
+
+fn read_admin_listen(reader: &mut Reader<'_>) -> SocketAddr {
+    let address = reader.optional("WORKER_ADMIN_LISTEN", "an address such as 0.0.0.0:9091");
+    address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 9_091)))
+}
+
+fn read_bedrock(reader: &mut Reader<'_>) -> BedrockConfig {
+    let max_sessions = reader.parsed("MAX_SESSIONS", |text| match text.parse() {
+        Ok(sessions @ 1..=10_000) => Ok(sessions),
+        Ok(_) | Err(_) => Err("expected a number from 1 to 10000".to_owned()),
+    });
+    let endpoint = reader.parsed("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", |url| match url.parse::<http::Uri>() {
+        Ok(parsed) if parsed.scheme().is_some() && parsed.host().is_some() => Ok(url.trim_end_matches('/').to_owned()),
+        Ok(_) | Err(_) => Err("expected a URL such as https://bedrock-runtime.us-east-1.amazonaws.com".to_owned()),
+    });
+    let model = reader.optional("SONIC_MODEL_ID", "a model id").unwrap_or_else(|| DEFAULT_MODEL.to_owned());
+    BedrockConfig {
+        model: ModelId::from(model.as_str()),
+        endpoint,
+        ca_bundle: reader.optional("AWS_CA_BUNDLE", "a path"),
+        max_sessions: max_sessions.unwrap_or(DEFAULT_MAX_SESSIONS),
     }
 }
 

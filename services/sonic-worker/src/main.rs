@@ -1,77 +1,47 @@
-//! The sonic-worker's process: `sonic-worker` serves, `sonic-worker healthcheck` asks a running one how it is.
+//! `sonic-worker` serves; `sonic-worker healthcheck` asks the serving process beside it whether it is healthy.
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, process::ExitCode};
 
+use anyhow::Context;
 use offhook_hosting::{
-    admin,
     clock::Clock,
     entropy::Entropy,
-    env::{ConfigError, Env, Reader},
+    env::{ConfigError, Env},
     lifecycle::Lifecycle,
+    process::{self, Service},
     telemetry::{Telemetry, TelemetryConfig},
 };
-use sonic_worker::{Listeners, bedrock, config::Config, run};
+use sonic_worker::{Listeners, bedrock, config::Config};
 use tokio::net::TcpListener;
-use tracing::{error, info};
 
 fn main() -> ExitCode {
-    let (config, telemetry) = match configuration() {
-        Ok(configuration) => configuration,
-        Err(mistakes) => {
-            eprintln!("sonic-worker cannot start: {mistakes}");
-            return ExitCode::from(2);
-        }
-    };
-    match std::env::args().nth(1).as_deref() {
-        None => serve(config, telemetry),
-        Some("healthcheck") => match admin::probe(config.admin_listen) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(problem) => {
-                eprintln!("{problem}");
-                ExitCode::FAILURE
-            }
-        },
-        Some(unknown) => {
-            eprintln!("unknown command {unknown}: use no command to serve, or healthcheck");
-            ExitCode::from(2)
-        }
+    process::main::<SonicWorker>()
+}
+
+struct SonicWorker(Config);
+
+impl Service for SonicWorker {
+    const NAME: &str = "sonic-worker";
+
+    fn from_env(env: &Env) -> Result<Self, ConfigError> {
+        Config::from_env(env).map(Self)
     }
-}
 
-fn configuration() -> Result<(Config, TelemetryConfig), ConfigError> {
-    let env = Env::of_process();
-    let mut reader = Reader::new(&env);
-    let configuration = (Config::read(&mut reader), TelemetryConfig::read(&mut reader));
-    reader.finish(Some(configuration))
-}
-
-#[tokio::main]
-async fn serve(config: Config, telemetry: TelemetryConfig) -> ExitCode {
-    let telemetry = match Telemetry::start("sonic-worker", &telemetry) {
-        Ok(telemetry) => telemetry,
-        Err(problem) => {
-            eprintln!("sonic-worker cannot start its telemetry: {problem:#}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let result = bind_and_run(config, &telemetry).await;
-    if let Err(problem) = &result {
-        error!(error = format!("{problem:#}"), "stopped");
+    fn admin_listen_from_env(env: &Env) -> Result<SocketAddr, ConfigError> {
+        Config::admin_listen_from_env(env)
     }
-    // Blocks while it sends what is left.
-    let _ = tokio::task::spawn_blocking(move || telemetry.shut_down()).await;
-    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
 
-async fn bind_and_run(config: Config, telemetry: &Telemetry) -> anyhow::Result<()> {
-    let listeners = Listeners {
-        grpc: TcpListener::bind(config.listen).await?,
-        admin: TcpListener::bind(config.admin_listen).await?,
-    };
-    let lifecycle = Lifecycle::default();
-    lifecycle.listen_for_signals()?;
-    let aws = bedrock::sdk_config().await;
-    let drained = run(config, &aws, listeners, telemetry, lifecycle, Clock, Entropy::from_os()).await?;
-    info!(?drained, "stopped");
-    Ok(())
+    fn telemetry(&self) -> &TelemetryConfig {
+        &self.0.telemetry
+    }
+
+    async fn serve(self, telemetry: &Telemetry, lifecycle: Lifecycle) -> anyhow::Result<()> {
+        let listeners = Listeners {
+            grpc: TcpListener::bind(self.0.listen).await.context("WORKER_LISTEN cannot be bound")?,
+            admin: TcpListener::bind(self.0.admin_listen).await.context("WORKER_ADMIN_LISTEN cannot be bound")?,
+        };
+        let aws = bedrock::sdk_config().await;
+        sonic_worker::run(self.0, &aws, listeners, telemetry, lifecycle, Clock, Entropy::from_os()).await?;
+        Ok(())
+    }
 }
