@@ -1,6 +1,20 @@
-//! The phone lab.
-pub mod mulaw;
-pub mod speech;
+//! The phone lab: a strict Twilio and a strict Bedrock on loopback, with callers who know what they hear.
+//!
+//! - [`bedrock`] and [`twilio`] are the two simulators, each usable without the other.
+//! - [`tones`] is how text becomes sound and is understood again; [`mulaw`] and [`speech`] carry it.
+//! - [`scenario`] says who does what; [`oracle`] whether everything was heard as it was said; [`recording`] keeps it.
+//! - [`pair`] starts the services under test in this process, for the demo and for tests.
+//! - [`demo`] and [`call`] are commands of the binary.
+
 pub mod bedrock;
+pub mod call;
+pub mod demo;
+pub mod mulaw;
+pub mod oracle;
+pub mod pair;
+pub mod recording;
+pub mod scenario;
+mod show;
+pub mod speech;
 pub mod tones;
 pub mod twilio;

@@ -1,2 +1,182 @@
-//! Placeholder until the service is wired.
-fn main() {}
+//! The phone lab's commands.
+
+use std::{
+    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use offhook_hosting::{clock::Clock, entropy::Entropy, lifecycle::Lifecycle};
+use phone_lab::{
+    bedrock::{self, CertificateAuthority, Pace, Server},
+    call, demo,
+    scenario::{Scenario, ScenarioCall},
+    twilio::{Account, Settings, url::Url},
+};
+use tokio::net::TcpListener;
+
+/// Plays Twilio and Bedrock, strictly, with callers who know what they hear.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything in one process and play a scenario's calls; exit 0 only if all was heard as it was said.
+    Demo(Demo),
+    /// Place one call of a scenario to an edge that runs elsewhere; exit 0 only if the caller heard what was expected.
+    Call(Call),
+    /// Serve the simulated Bedrock until SIGTERM.
+    Bedrock(Bedrock),
+    /// Exit 0 if something listens at the address.
+    Healthcheck {
+        /// Where.
+        address: SocketAddr,
+    },
+}
+
+#[derive(Args)]
+struct Demo {
+    /// Folder for the recordings and transcripts.
+    #[arg(long, default_value = "recordings")]
+    out: PathBuf,
+    /// Scenario file; the lab's own if left out.
+    #[arg(long)]
+    scenario: Option<PathBuf>,
+    /// Factor on the model's pauses and delays; 1 is as slow as the real model.
+    #[arg(long, default_value = "0.6", value_parser = pace)]
+    pace: Pace,
+    /// Seed of everything that the lab draws.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
+struct Call {
+    /// Where the edge listens, such as http://127.0.0.1:3000. The lab dials it as its load balancer would.
+    #[arg(long)]
+    edge: String,
+    /// The edge's PUBLIC_URL.
+    #[arg(long, default_value = "https://voice.example.test")]
+    public_url: String,
+    /// The edge's Twilio auth token.
+    #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
+    auth_token: Option<String>,
+    /// Scenario file; the lab's own if left out.
+    #[arg(long)]
+    scenario: Option<PathBuf>,
+    /// Which of the scenario's calls; the first if left out.
+    #[arg(long)]
+    name: Option<String>,
+    /// Folder for the recording and the transcript; none are left if left out.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Seed of everything that the lab draws.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
+struct Bedrock {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// A DNS name or address for the certificate, besides 127.0.0.1 and localhost. May be repeated.
+    #[arg(long = "name")]
+    names: Vec<String>,
+    /// Where to write the certificate authority that clients must trust (AWS_CA_BUNDLE).
+    #[arg(long)]
+    ca_out: PathBuf,
+    /// Scenario file; the lab's own if left out.
+    #[arg(long)]
+    scenario: Option<PathBuf>,
+    /// Factor on the model's pauses and delays.
+    #[arg(long, default_value = "1", value_parser = pace)]
+    pace: Pace,
+}
+
+fn pace(text: &str) -> Result<Pace, String> {
+    text.parse().ok().and_then(Pace::new).ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Demo(demo) => run_demo(demo).await,
+        Command::Call(call) => run_call(call).await,
+        Command::Bedrock(bedrock) => run_bedrock(bedrock).await.map(|()| true),
+        Command::Healthcheck { address } => {
+            let connected = TcpStream::connect_timeout(&address, Duration::from_secs(2));
+            connected.map(|_| true).context("nothing listens there")
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(problem) => {
+            eprintln!("{problem:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn scenario(file: Option<PathBuf>) -> anyhow::Result<Scenario> {
+    match file {
+        Some(file) => Scenario::from_file(&file).with_context(|| file.display().to_string()),
+        None => Ok(Scenario::demo()),
+    }
+}
+
+async fn run_demo(options: Demo) -> anyhow::Result<bool> {
+    demo::run(scenario(options.scenario)?, options.pace, options.seed, &options.out).await
+}
+
+async fn run_call(options: Call) -> anyhow::Result<bool> {
+    let call = one_call(scenario(options.scenario)?, options.name.as_deref())?;
+    let public_url = Url::parse(&options.public_url).context("--public-url")?;
+    let mut settings = Settings::new(address(&options.edge)?, &public_url);
+    if let Some(auth_token) = options.auth_token {
+        settings.account = Account { auth_token, ..settings.account };
+    }
+    call::run(call, settings, options.seed, options.out.as_deref()).await
+}
+
+fn one_call(scenario: Scenario, name: Option<&str>) -> anyhow::Result<ScenarioCall> {
+    let names: Vec<_> = scenario.calls.iter().map(|call| call.name.clone()).collect();
+    let mut calls = scenario.calls.into_iter();
+    let call = match name {
+        Some(name) => calls.find(|call| call.name == name),
+        None => calls.next(),
+    };
+    call.with_context(|| format!("--name: the scenario's calls are {}", names.join(", ")))
+}
+
+fn address(edge: &str) -> anyhow::Result<SocketAddr> {
+    let authority = edge.strip_prefix("http://").context("--edge: expected http://host:port")?.trim_end_matches('/');
+    let mut addresses =
+        authority.to_socket_addrs().context("--edge: expected http://host:port of a host that resolves")?;
+    addresses.next().context("--edge: the host has no address")
+}
+
+async fn run_bedrock(options: Bedrock) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(options.listen).await.with_context(|| format!("--listen {}", options.listen))?;
+    let ca = CertificateAuthority::new()?;
+    ca.write_pem(&options.ca_out).with_context(|| format!("--ca-out {}", options.ca_out.display()))?;
+    let mut names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+    names.extend(options.names);
+    let script = scenario(options.scenario)?.model;
+    let settings = bedrock::Settings { script, pace: options.pace, keep_audio: false, ..bedrock::Settings::default() };
+    let lifecycle = Lifecycle::default();
+    lifecycle.listen_for_signals()?;
+    let server = Server::start(listener, &ca, &names, settings, Clock, Entropy::from_os())?;
+    println!("simulated Bedrock on https://{}, trusted by {}", server.address(), options.ca_out.display());
+    lifecycle.soft_stop().cancelled().await;
+    server.stop().await;
+    Ok(())
+}

@@ -25,14 +25,32 @@ const TOOL_FIELD: &str = "tool.";
 
 /// A dialogue that is known to make sense.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Unchecked")]
 pub struct Script {
     /// What the model says when interactive text opens the conversation.
+    greeting: Option<String>,
+    dialogue: Vec<Entry>,
+    otherwise: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
     greeting: Option<String>,
     #[serde(default)]
     dialogue: Vec<Entry>,
     #[serde(default = "default_otherwise")]
     otherwise: String,
+}
+
+impl TryFrom<Unchecked> for Script {
+    type Error = ScriptError;
+
+    fn try_from(Unchecked { greeting, dialogue, otherwise }: Unchecked) -> Result<Self, ScriptError> {
+        let script = Self { greeting, dialogue, otherwise };
+        script.check()?;
+        Ok(script)
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -115,9 +133,8 @@ fn default_otherwise() -> String {
 impl Script {
     /// Reads and checks a script.
     pub fn from_yaml(yaml: &str) -> Result<Self, ScriptError> {
-        let script: Self = serde_saphyr::from_str(yaml).map_err(|error| ScriptError::Parse(Box::new(error)))?;
-        script.check()?;
-        Ok(script)
+        let unchecked: Unchecked = serde_saphyr::from_str(yaml).map_err(|error| ScriptError::Parse(Box::new(error)))?;
+        unchecked.try_into()
     }
 
     /// What to say when the conversation opens with interactive text.

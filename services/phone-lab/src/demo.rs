@@ -1,0 +1,101 @@
+//! `phone-lab demo`: the pair and both simulators in one process, and a scenario's calls, shown as they happen.
+
+use std::{path::Path, time::Duration};
+
+use tokio::sync::{broadcast, mpsc};
+
+use crate::{
+    bedrock::{self, ModelEvent, SessionReport},
+    oracle,
+    pair::{Pair, Settings},
+    recording::Transcript,
+    scenario::{Scenario, ScenarioCall},
+    show::Show,
+    twilio::{CallEnd, CallOptions, CallReport, Human},
+};
+
+/// How long the model's session may outlive the call: closing by the book takes a few messages.
+const SESSION_ENDS_WITHIN: Duration = Duration::from_secs(5);
+const EVENT_CAPACITY: usize = 1024;
+
+/// Plays the scenario and says whether everything was heard as it was said.
+///
+/// # Errors
+/// If the pair does not start or stop as it should, or a file cannot be written.
+pub async fn run(scenario: Scenario, pace: bedrock::Pace, seed: u64, out: &Path) -> anyhow::Result<bool> {
+    let bedrock = bedrock::Settings { pace, script: scenario.model, ..bedrock::Settings::default() };
+    let pair = Pair::start(Settings { bedrock, environment: Vec::new(), seed }).await?;
+    println!("simulated Bedrock on {}, sonic-worker on {}", pair.bedrock.address(), pair.worker_url);
+    let mut good = true;
+    for call in scenario.calls {
+        good &= play(&pair, call, out).await?;
+    }
+    pair.stop().await?;
+    println!("\nrecordings and transcripts are in {}", out.display());
+    println!(
+        "{}",
+        if good { "every side heard what the other side said" } else { "NOT everything was heard as it was said" }
+    );
+    Ok(good)
+}
+
+async fn play(pair: &Pair, call: ScenarioCall, out: &Path) -> anyhow::Result<bool> {
+    let earlier = pair.bedrock.reports().len();
+    let ScenarioCall { name, caller, hears } = call;
+    println!("\n--- {name}");
+    let (events, watched) = mpsc::channel(EVENT_CAPACITY);
+    let show = tokio::spawn(show(watched, pair.bedrock.watch()));
+    let report = pair.twilio.call_watched(caller, CallOptions::default(), events).await;
+    let closed = pair.sessions_end_within(SESSION_ENDS_WITHIN).await;
+    show.await?;
+    let sessions = pair.bedrock.reports().split_off(earlier);
+    let mut differences = oracle::differences(&report, &sessions, &human_words(&report));
+    differences.extend(oracle::missing(&report, &hears));
+    if !closed {
+        differences.push("a session of the model is still open".to_owned());
+    }
+    Transcript::new(&name, &report, &sessions, &differences).write(out, &sessions)?;
+    verdict(&report, &sessions, &differences);
+    Ok(differences.is_empty())
+}
+
+/// What the human said, if one was reached.
+pub fn human_words(call: &CallReport) -> Vec<String> {
+    match Human::default() {
+        Human::Answers { says, .. } if !call.dialled.is_empty() => vec![says],
+        Human::Answers { .. } | Human::Busy | Human::NoAnswer => Vec::new(),
+    }
+}
+
+async fn show(mut caller: mpsc::Receiver<crate::twilio::CallEvent>, mut model: broadcast::Receiver<ModelEvent>) {
+    let mut show = Show::default();
+    loop {
+        tokio::select! {
+            event = caller.recv() => match event {
+                Some(event) => show.caller(&event),
+                None => return,
+            },
+            // A display that lags behind misses events; the transcript has them all.
+            event = model.recv() => if let Ok(event) = event { show.model(&event.kind) },
+        }
+    }
+}
+
+fn verdict(call: &CallReport, sessions: &[SessionReport], differences: &[String]) {
+    let end = match call.end {
+        CallEnd::CallerHungUp => "the caller hung up",
+        CallEnd::PatienceEnded => "the caller lost patience",
+        CallEnd::HungUpByDocument => "the agent's side hung up",
+        CallEnd::DocumentEnded => "the TwiML ended",
+        CallEnd::Rejected => "rejected",
+        CallEnd::ApplicationError => "application error",
+    };
+    let tokens: u64 = sessions.iter().map(|session| session.usage.input() + session.usage.output()).sum();
+    println!("    {end}; {} barge-in(s), {tokens} tokens", call.clears.len());
+    for difference in differences {
+        println!("    WRONG: {difference}");
+    }
+    if differences.is_empty() {
+        println!("    all was heard as it was said");
+    }
+}

@@ -1,0 +1,167 @@
+//! The pair in this process: the lab's Bedrock, a sonic-worker and an edge on loopback ports that the system chose, and
+//! the lab's Twilio to call them. Real sockets and real wire formats; only the processes are one.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use offhook_hosting::{
+    clock::Clock,
+    entropy::Entropy,
+    env::Env,
+    lifecycle::{Drained, Lifecycle},
+    telemetry::Telemetry,
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::{
+    bedrock::{self, CertificateAuthority, Server},
+    twilio::{self, Account, Twilio, url::Url},
+};
+
+/// Reserved for examples (RFC 6761): nobody resolves it, and nothing needs to.
+const PUBLIC_URL: &str = "https://voice.example.test";
+const TICKET_KEY: &str = "a ticket key that only the lab's own edge uses";
+/// Where the lab's callers are handed over to.
+const SIP_ENDPOINT: &str = "sip:desk@pbx.example.test";
+
+/// What to start.
+#[derive(Clone)]
+pub struct Settings {
+    /// The simulated service.
+    pub bedrock: bedrock::Settings,
+    /// Further environment of the worker and the edge; wins over the lab's own.
+    pub environment: Vec<(&'static str, String)>,
+    /// The seed of everything drawn by the lab.
+    pub seed: u64,
+}
+
+/// The running pair. Stop it with [`Pair::stop`], or its tasks end with the runtime.
+pub struct Pair {
+    /// The simulated service, with its reports.
+    pub bedrock: Server,
+    /// Places calls to the edge.
+    pub twilio: Twilio,
+    /// The worker's gRPC address, as a URL.
+    pub worker_url: String,
+    /// Private listeners of edge and worker, as URLs.
+    pub admin_urls: [String; 2],
+    /// To stop the edge by hand.
+    pub edge_lifecycle: Lifecycle,
+    /// To stop the worker by hand.
+    pub worker_lifecycle: Lifecycle,
+    edge: JoinHandle<anyhow::Result<Drained>>,
+    worker: JoinHandle<anyhow::Result<Drained>>,
+    ca_file: PathBuf,
+}
+
+impl Pair {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// If a port cannot be bound, or a service does not start.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let mut entropy = Entropy::from_seed(settings.seed);
+        let (bedrock, ca_file) = start_bedrock(settings.bedrock.clone(), &mut entropy).await?;
+        let (worker_lifecycle, edge_lifecycle) = (Lifecycle::default(), Lifecycle::default());
+
+        let listeners = sonic_worker::Listeners { grpc: loopback().await?, admin: loopback().await? };
+        let worker_url = url(&listeners.grpc)?;
+        let worker_admin = url(&listeners.admin)?;
+        let mut environment = vec![
+            ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", format!("https://{}", bedrock.address())),
+            ("AWS_CA_BUNDLE", ca_file.display().to_string()),
+            ("SONIC_WORKERS", worker_url.clone()),
+            ("PUBLIC_URL", PUBLIC_URL.to_owned()),
+            ("TWILIO_AUTH_TOKEN", Account::default().auth_token),
+            ("TWILIO_ACCOUNT_SID", Account::default().account_sid),
+            ("OFFHOOK_TICKET_KEY", TICKET_KEY.to_owned()),
+            ("SIP_ENDPOINT", SIP_ENDPOINT.to_owned()),
+        ];
+        environment.extend(settings.environment);
+        let environment = Env::from_iter(environment);
+        let config = sonic_worker::config::Config::from_env(&environment)?;
+        let (aws, lifecycle, random) = (aws(&settings.bedrock), worker_lifecycle.clone(), entropy.fork());
+        let worker = tokio::spawn(async move {
+            let telemetry = Telemetry::for_metrics("sonic-worker");
+            sonic_worker::run(config, &aws, listeners, &telemetry, lifecycle, Clock, random).await
+        });
+
+        let listeners = edge::Listeners { public: loopback().await?, admin: loopback().await? };
+        let (edge_address, edge_admin) = (listeners.public.local_addr()?, url(&listeners.admin)?);
+        let config = edge::Config::from_env(&environment)?;
+        let (lifecycle, random) = (edge_lifecycle.clone(), entropy.fork());
+        let edge = tokio::spawn(async move {
+            let telemetry = Telemetry::for_metrics("edge");
+            edge::run(config, listeners, &telemetry, lifecycle, Clock, random).await
+        });
+
+        let public_url = Url::parse(PUBLIC_URL).expect("the lab's own URL is one");
+        let twilio = Twilio::new(twilio::Settings::new(edge_address, &public_url), Clock, entropy);
+        let admin_urls = [edge_admin, worker_admin];
+        Ok(Self { bedrock, twilio, worker_url, admin_urls, edge_lifecycle, worker_lifecycle, edge, worker, ca_file })
+    }
+
+    /// The certificate authority that the simulated service is trusted by, while the pair runs.
+    pub fn ca_file(&self) -> &Path {
+        &self.ca_file
+    }
+
+    /// Drains the edge, then the worker, then stops the simulated service.
+    ///
+    /// # Errors
+    /// If a service ended with one, or had to end live calls.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.edge_lifecycle.soft_stop().cancel();
+        let edge = self.edge.await.context("the edge panicked")??;
+        self.worker_lifecycle.soft_stop().cancel();
+        let worker = self.worker.await.context("the worker panicked")??;
+        self.bedrock.stop().await;
+        fs::remove_file(self.ca_file)?;
+        anyhow::ensure!(edge == Drained::Whole && worker == Drained::Whole, "calls had to be ended to stop");
+        Ok(())
+    }
+
+    /// Waits until the simulated service has no session open, for at most `limit`, and says whether it has none.
+    pub async fn sessions_end_within(&self, limit: Duration) -> bool {
+        let none_left = async {
+            while self.bedrock.live_sessions() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(limit, none_left).await.is_ok()
+    }
+}
+
+async fn start_bedrock(settings: bedrock::Settings, entropy: &mut Entropy) -> anyhow::Result<(Server, PathBuf)> {
+    let ca = CertificateAuthority::new()?;
+    let ca_file = std::env::temp_dir().join(format!("phone-lab-ca-{}.pem", Entropy::from_os().uuid()));
+    ca.write_pem(&ca_file)?;
+    let names = ["127.0.0.1".to_owned()];
+    let server = Server::start(loopback().await?, &ca, &names, settings, Clock, entropy.fork())?;
+    Ok((server, ca_file))
+}
+
+/// What the worker's own start finds in the environment.
+fn aws(bedrock: &bedrock::Settings) -> SdkConfig {
+    let token = bedrock.session_token.clone();
+    let credentials = Credentials::new(&bedrock.access_key_id, &bedrock.secret_access_key, token, None, "phone-lab");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(bedrock.region.clone()))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
+}
+
+async fn loopback() -> anyhow::Result<TcpListener> {
+    TcpListener::bind("127.0.0.1:0").await.context("no port on loopback")
+}
+
+fn url(listener: &TcpListener) -> anyhow::Result<String> {
+    Ok(format!("http://{}", listener.local_addr()?))
+}

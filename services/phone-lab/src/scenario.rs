@@ -1,0 +1,107 @@
+//! Scenarios: how the simulated model reacts, who calls it, and what they must hear.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::{bedrock::Script, twilio::CallerScript};
+
+const DEMO: &str = include_str!("../scenarios/demo.yaml");
+
+/// A model and its callers, from a YAML file; `scenarios/demo.yaml` shows everything that can be said.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// How the model reacts to what it hears.
+    pub model: Script,
+    /// Who calls, one after the other.
+    pub calls: Vec<ScenarioCall>,
+}
+
+/// One call of a scenario.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScenarioCall {
+    /// Names the call's files, so it is made of letters, digits and hyphens.
+    pub name: String,
+    /// Who calls and what they do.
+    pub caller: CallerScript,
+    /// What the caller must have heard, in this order, from whomever.
+    #[serde(default)]
+    pub hears: Vec<String>,
+}
+
+/// Why a file is no scenario.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// It cannot be read.
+    #[error("the scenario cannot be read")]
+    Unreadable(#[from] std::io::Error),
+    /// It is no YAML of a scenario's shape.
+    #[error("the scenario is wrong: {0}")]
+    Wrong(String),
+    /// A call's name would not do for a file.
+    #[error("call {0:?}: a name is made of letters, digits and hyphens")]
+    Name(String),
+    /// There is nobody to call.
+    #[error("the scenario has no calls")]
+    NoCalls,
+}
+
+impl Scenario {
+    /// The one that comes with the lab.
+    pub fn demo() -> Self {
+        Self::from_yaml(DEMO).expect("the lab's own scenario is right: a test reads it")
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or says something that nobody could do.
+    pub fn from_file(path: &Path) -> Result<Self, ScenarioError> {
+        Self::from_yaml(&std::fs::read_to_string(path)?)
+    }
+
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// If it says something that nobody could do.
+    pub fn from_yaml(yaml: &str) -> Result<Self, ScenarioError> {
+        let scenario: Self = serde_saphyr::from_str(yaml).map_err(|error| ScenarioError::Wrong(error.to_string()))?;
+        if scenario.calls.is_empty() {
+            return Err(ScenarioError::NoCalls);
+        }
+        for ScenarioCall { name, .. } in &scenario.calls {
+            if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+                return Err(ScenarioError::Name(name.clone()));
+            }
+        }
+        Ok(scenario)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_can_be_read() {
+        assert_eq!(Scenario::demo().calls.len(), 4);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_scenario_is_said() {
+        let call =
+            |name: &str| format!("model: {{}}\ncalls: [{{name: {name}, caller: {{from: a, to: b, steps: []}}}}]");
+        assert!(Scenario::from_yaml(&call("fine-1")).is_ok());
+        for (yaml, complaint) in [
+            (call("../up"), "letters, digits and hyphens"),
+            ("model: {}\ncalls: []".to_owned(), "no calls"),
+            ("model: {greetings: hi}\ncalls: []".to_owned(), "greetings"),
+            ("model: {dialogue: [{heard: x}]}\ncalls: []".to_owned(), "reply"),
+        ] {
+            let error = Scenario::from_yaml(&yaml).unwrap_err().to_string();
+            assert!(error.contains(complaint), "{error}");
+        }
+    }
+}

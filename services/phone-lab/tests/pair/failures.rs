@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use phone_lab::{
+    bedrock::{ExceptionKind, Fault, Moment, Refusal},
+    pair::Pair,
+    twilio::{CallEnd, CallOptions, CallReport},
+};
+
+use crate::support::{assert_heard_as_said, assert_nothing_left, caller, pair, play};
+
+const SCRIPT: &str = "greeting: 'good morning, how are you today'";
+
+async fn call(pair: &Pair) -> CallReport {
+    pair.twilio.call(caller("[listen, listen, listen]"), CallOptions::default()).await
+}
+
+fn assert_caller_hears_a_sentence(call: &CallReport) {
+    assert_eq!(call.end, CallEnd::HungUpByDocument, "{call:?}");
+    assert!(call.spoken_by_twilio.iter().any(|said| said.contains("sorry")), "{:?}", call.spoken_by_twilio);
+}
+
+/// The processes are alive: the next caller is served.
+async fn assert_next_call_is_served(pair: &Pair) {
+    let (call, sessions) = play(pair, caller("[listen, say: well, listen, hang_up]"), CallOptions::default()).await;
+    assert_heard_as_said(&call, &sessions);
+    assert_eq!(call.heard.last().unwrap().text, "you said well");
+}
+
+async fn a_refused_start_ends_in_a_sentence(refusal: Refusal, times: usize) {
+    let pair = pair(SCRIPT).await;
+    (0..times).for_each(|_| pair.bedrock.inject(Fault::Refuse(refusal.clone())));
+    assert_caller_hears_a_sentence(&call(&pair).await);
+    assert_eq!(pair.bedrock.reports().len(), 0, "a session was opened after all");
+    assert_next_call_is_served(&pair).await;
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_start_is_tried_three_times_and_ends_in_a_sentence() {
+    a_refused_start_ends_in_a_sentence(Refusal::throttled(), 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_is_throttled_twice_succeeds_without_the_caller_noticing() {
+    let pair = pair(SCRIPT).await;
+    (0..2).for_each(|_| pair.bedrock.inject(Fault::Refuse(Refusal::throttled())));
+    assert_next_call_is_served(&pair).await;
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_without_permission_ends_in_a_sentence() {
+    a_refused_start_ends_in_a_sentence(Refusal::access_denied(), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_with_an_unknown_model_ends_in_a_sentence() {
+    a_refused_start_ends_in_a_sentence(Refusal::not_found(), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_is_never_answered_ends_in_a_sentence() {
+    let pair = pair(SCRIPT).await;
+    pair.bedrock.inject(Fault::NeverAnswer);
+    assert_caller_hears_a_sentence(&call(&pair).await);
+    assert_next_call_is_served(&pair).await;
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_stream_that_breaks_mid_call_leads_to_a_sentence_for_the_caller() {
+    let exception = |kind| Fault::Exception { kind, message: "as it happens".into(), at: Moment::FirstAudio };
+    let faults = [
+        exception(ExceptionKind::ModelStreamError),
+        exception(ExceptionKind::Validation),
+        exception(ExceptionKind::Throttling),
+        exception(ExceptionKind::ModelTimeout),
+        Fault::ResetStream(Moment::FirstAudio),
+        Fault::DropConnection(Moment::After(Duration::from_millis(400))),
+        Fault::EndStream(Moment::FirstAudio),
+    ];
+    let pair = pair(SCRIPT).await;
+    for fault in faults {
+        pair.bedrock.inject(fault.clone());
+        let call = call(&pair).await;
+        assert_eq!(call.end, CallEnd::HungUpByDocument, "{fault:?}: {call:?}");
+        assert_caller_hears_a_sentence(&call);
+    }
+    assert_next_call_is_served(&pair).await;
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whose_worker_is_gone_hears_a_sentence() {
+    let pair = pair(SCRIPT).await;
+    let twilio = pair.twilio.clone();
+    let live =
+        tokio::spawn(async move { twilio.call(caller("[listen, listen, listen]"), CallOptions::default()).await });
+    while pair.bedrock.live_sessions() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    pair.worker_lifecycle.soft_stop().cancel();
+    pair.worker_lifecycle.hard_stop().cancel();
+    assert_caller_hears_a_sentence(&live.await.unwrap());
+    let without_worker = call(&pair).await;
+    assert!(without_worker.spoken_by_twilio[0].contains("orry"), "{:?}", without_worker.spoken_by_twilio);
+}

@@ -1,0 +1,74 @@
+use std::time::Duration;
+
+use phone_lab::{
+    bedrock::SessionEnd,
+    pair::Pair,
+    twilio::{CallEnd, CallOptions, CallReport, CallerScript},
+};
+
+use crate::support::{assert_nothing_left, caller, pair};
+
+const SCRIPT: &str = "greeting: 'good morning, this is a rather long greeting to be interrupted by a hang-up'";
+
+/// The call, and how its sessions ended; they must have within a second of the hang-up.
+async fn hang_up(pair: &Pair, caller: CallerScript, options: CallOptions) -> (CallReport, Vec<Option<SessionEnd>>) {
+    let call = pair.twilio.call(caller, options).await;
+    assert!(pair.sessions_end_within(Duration::from_secs(1)).await, "a session is open a second after the hang-up");
+    let ends = pair.bedrock.reports().into_iter().map(|session| session.end).collect();
+    (call, ends)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_stream_starts_nothing_is_opened() {
+    let pair = pair(SCRIPT).await;
+    let options = CallOptions { hang_up_before_start: true, ..CallOptions::default() };
+    let (_, ends) = hang_up(&pair, caller("[listen]"), options).await;
+    assert_eq!(ends, []);
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_model_is_still_being_asked_its_session_is_closed_by_the_book() {
+    let pair = pair(SCRIPT).await;
+    let (call, ends) = hang_up(&pair, caller("[hang_up]"), CallOptions::default()).await;
+    assert_eq!((call.end, ends), (CallEnd::CallerHungUp, vec![Some(SessionEnd::ByTheBook)]));
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_agent_speaks_the_session_is_closed_by_the_book() {
+    let pair = pair(SCRIPT).await;
+    let steps = "[{interrupt: {after: 300ms, say: 'a'}}, hang_up]";
+    let (call, ends) = hang_up(&pair, caller(steps), CallOptions::default()).await;
+    assert_eq!((call.end, ends), (CallEnd::CallerHungUp, vec![Some(SessionEnd::ByTheBook)]));
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_media_socket_vanishes_the_session_is_closed_by_the_book_and_the_caller_hears_why() {
+    let pair = pair(SCRIPT).await;
+    let options = CallOptions { cut_after: Some(Duration::from_millis(600)), ..CallOptions::default() };
+    let (call, ends) = hang_up(&pair, caller("[listen, listen]"), options).await;
+    assert_eq!(ends, [Some(SessionEnd::ByTheBook)]);
+    assert_eq!(call.end, CallEnd::HungUpByDocument);
+    assert!(call.spoken_by_twilio[0].contains("sorry"), "{:?}", call.spoken_by_twilio);
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_lets_live_calls_end_and_takes_no_new_ones() {
+    let pair = pair(SCRIPT).await;
+    let twilio = pair.twilio.clone();
+    let live = tokio::spawn(async move {
+        twilio.call(caller("[listen, say: still there, listen, hang_up]"), CallOptions::default()).await
+    });
+    while pair.bedrock.live_sessions() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    pair.edge_lifecycle.soft_stop().cancel();
+    let refused = pair.twilio.call(caller("[listen]"), CallOptions::default()).await;
+    assert!(refused.spoken_by_twilio[0].contains("orry"), "{:?}", refused.spoken_by_twilio);
+    pair.stop().await.unwrap();
+    let call = live.await.unwrap();
+    assert_eq!(call.heard.last().unwrap().text, "you said still there");
+}

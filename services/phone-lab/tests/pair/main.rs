@@ -1,0 +1,11 @@
+//! The pair between both simulators: real sockets, real wire formats, every sample checked.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod barge_in;
+mod demo_calls;
+mod failures;
+mod hang_ups;
+mod mangled;
+mod model_streams;
+mod support;
