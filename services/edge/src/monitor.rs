@@ -21,6 +21,8 @@ pub enum Route {
     IncomingCall,
     /// A media stream has ended.
     StreamEnded,
+    /// The attempt to reach a human is over.
+    TransferResult,
     /// Twilio could not reach or understand the other doors.
     Failover,
     /// A media socket.
@@ -33,6 +35,7 @@ impl Route {
         match self {
             Self::IncomingCall => "incoming_call",
             Self::StreamEnded => "stream_ended",
+            Self::TransferResult => "transfer_result",
             Self::Failover => "failover",
             Self::MediaStream => "media_stream",
         }

@@ -25,7 +25,7 @@ pub async fn run(call: ScenarioCall, settings: Settings, seed: u64, out: Option<
     let twilio = Twilio::new(settings, Clock, Entropy::from_seed(seed));
     let (events, mut watched) = mpsc::channel(EVENT_CAPACITY);
     let show = tokio::spawn(async move {
-        let mut show = Show::default();
+        let show = Show::new(Clock.now());
         while let Some(event) = watched.recv().await {
             show.caller(&event);
         }

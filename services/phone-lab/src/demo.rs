@@ -1,7 +1,8 @@
 //! `phone-lab demo`: the pair and both simulators in one process, and a scenario's calls, shown as they happen.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
+use offhook_hosting::{clock::Clock, telemetry::Telemetry};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::{
@@ -22,9 +23,15 @@ const EVENT_CAPACITY: usize = 1024;
 ///
 /// # Errors
 /// If the pair does not start or stop as it should, or a file cannot be written.
-pub async fn run(scenario: Scenario, pace: bedrock::Pace, seed: u64, out: &Path) -> anyhow::Result<bool> {
+pub async fn run(
+    scenario: Scenario,
+    pace: bedrock::Pace,
+    seed: u64,
+    out: &Path,
+    telemetry: Arc<Telemetry>,
+) -> anyhow::Result<bool> {
     let bedrock = bedrock::Settings { pace, script: scenario.model, ..bedrock::Settings::default() };
-    let pair = Pair::start(Settings { bedrock, environment: Vec::new(), seed }).await?;
+    let pair = Pair::start(Settings { bedrock, environment: Vec::new(), seed }, telemetry).await?;
     println!("simulated Bedrock on {}, sonic-worker on {}", pair.bedrock.address(), pair.worker_url);
     let mut good = true;
     for call in scenario.calls {
@@ -54,8 +61,9 @@ async fn play(pair: &Pair, call: ScenarioCall, out: &Path) -> anyhow::Result<boo
     if !closed {
         differences.push("a session of the model is still open".to_owned());
     }
-    Transcript::new(&name, &report, &sessions, &differences).write(out, &sessions)?;
-    verdict(&report, &sessions, &differences);
+    let transcript = Transcript::new(&name, &report, &sessions, &differences);
+    transcript.write(out, &sessions)?;
+    verdict(&transcript, &sessions);
     Ok(differences.is_empty())
 }
 
@@ -68,7 +76,7 @@ pub fn human_words(call: &CallReport) -> Vec<String> {
 }
 
 async fn show(mut caller: mpsc::Receiver<crate::twilio::CallEvent>, mut model: broadcast::Receiver<ModelEvent>) {
-    let mut show = Show::default();
+    let show = Show::new(Clock.now());
     loop {
         tokio::select! {
             event = caller.recv() => match event {
@@ -76,13 +84,13 @@ async fn show(mut caller: mpsc::Receiver<crate::twilio::CallEvent>, mut model: b
                 None => return,
             },
             // A display that lags behind misses events; the transcript has them all.
-            event = model.recv() => if let Ok(event) = event { show.model(&event.kind) },
+            event = model.recv() => if let Ok(event) = event { show.model(&event) },
         }
     }
 }
 
-fn verdict(call: &CallReport, sessions: &[SessionReport], differences: &[String]) {
-    let end = match call.end {
+fn verdict(transcript: &Transcript<'_>, sessions: &[SessionReport]) {
+    let end = match transcript.call.end {
         CallEnd::CallerHungUp => "the caller hung up",
         CallEnd::PatienceEnded => "the caller lost patience",
         CallEnd::HungUpByDocument => "the agent's side hung up",
@@ -91,11 +99,14 @@ fn verdict(call: &CallReport, sessions: &[SessionReport], differences: &[String]
         CallEnd::ApplicationError => "application error",
     };
     let tokens: u64 = sessions.iter().map(|session| session.usage.input() + session.usage.output()).sum();
-    println!("    {end}; {} barge-in(s), {tokens} tokens", call.clears.len());
-    for difference in differences {
+    println!("    {end}; {} barge-in(s), {tokens} tokens", transcript.call.clears.len());
+    let latencies: Vec<_> =
+        transcript.turns.iter().filter_map(|turn| turn.latency_ms).map(|ms| ms.to_string()).collect();
+    println!("    from the caller's last sound to the answer's first: {} ms", latencies.join(", "));
+    for difference in transcript.differences {
         println!("    WRONG: {difference}");
     }
-    if differences.is_empty() {
+    if transcript.differences.is_empty() {
         println!("    all was heard as it was said");
     }
 }

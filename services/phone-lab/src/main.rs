@@ -4,12 +4,19 @@ use std::{
     net::{SocketAddr, TcpStream, ToSocketAddrs},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use offhook_hosting::{clock::Clock, entropy::Entropy, lifecycle::Lifecycle};
+use offhook_hosting::{
+    clock::Clock,
+    entropy::Entropy,
+    env::{Env, Reader},
+    lifecycle::Lifecycle,
+    telemetry::{Telemetry, TelemetryConfig},
+};
 use phone_lab::{
     bedrock::{self, CertificateAuthority, Pace, Server},
     call, demo,
@@ -134,7 +141,26 @@ fn scenario(file: Option<PathBuf>) -> anyhow::Result<Scenario> {
 }
 
 async fn run_demo(options: Demo) -> anyhow::Result<bool> {
-    demo::run(scenario(options.scenario)?, options.pace, options.seed, &options.out).await
+    let telemetry = Arc::new(start_telemetry()?);
+    let scenario = scenario(options.scenario)?;
+    let good = demo::run(scenario, options.pace, options.seed, &options.out, Arc::clone(&telemetry)).await?;
+    if let Some(telemetry) = Arc::into_inner(telemetry) {
+        // Blocks while it sends what is left.
+        tokio::task::spawn_blocking(|| telemetry.shut_down()).await?;
+    }
+    Ok(good)
+}
+
+/// As the services have it, but silent unless `RUST_LOG` or an OTLP endpoint is set: the demo's own lines are enough.
+fn start_telemetry() -> anyhow::Result<Telemetry> {
+    let env = Env::of_process();
+    let mut reader = Reader::new(&env);
+    let mut config = TelemetryConfig::read(&mut reader);
+    if env.value("RUST_LOG").is_none() && !config.otlp {
+        "off".clone_into(&mut config.filter);
+    }
+    let config = reader.finish(Some(config))?;
+    Telemetry::start("phone-lab", &config)
 }
 
 async fn run_call(options: Call) -> anyhow::Result<bool> {

@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -61,11 +62,11 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Starts everything.
+    /// Starts everything. Both services report to `telemetry`.
     ///
     /// # Errors
     /// If a port cannot be bound, or a service does not start.
-    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+    pub async fn start(settings: Settings, telemetry: Arc<Telemetry>) -> anyhow::Result<Self> {
         let mut entropy = Entropy::from_seed(settings.seed);
         let (bedrock, ca_file) = start_bedrock(settings.bedrock.clone(), &mut entropy).await?;
         let (worker_lifecycle, edge_lifecycle) = (Lifecycle::default(), Lifecycle::default());
@@ -87,19 +88,17 @@ impl Pair {
         let environment = Env::from_iter(environment);
         let config = sonic_worker::config::Config::from_env(&environment)?;
         let (aws, lifecycle, random) = (aws(&settings.bedrock), worker_lifecycle.clone(), entropy.fork());
+        let reports = Arc::clone(&telemetry);
         let worker = tokio::spawn(async move {
-            let telemetry = Telemetry::for_metrics("sonic-worker");
-            sonic_worker::run(config, &aws, listeners, &telemetry, lifecycle, Clock, random).await
+            sonic_worker::run(config, &aws, listeners, &reports, lifecycle, Clock, random).await
         });
 
         let listeners = edge::Listeners { public: loopback().await?, admin: loopback().await? };
         let (edge_address, edge_admin) = (listeners.public.local_addr()?, url(&listeners.admin)?);
         let config = edge::Config::from_env(&environment)?;
         let (lifecycle, random) = (edge_lifecycle.clone(), entropy.fork());
-        let edge = tokio::spawn(async move {
-            let telemetry = Telemetry::for_metrics("edge");
-            edge::run(config, listeners, &telemetry, lifecycle, Clock, random).await
-        });
+        let edge =
+            tokio::spawn(async move { edge::run(config, listeners, &telemetry, lifecycle, Clock, random).await });
 
         let public_url = Url::parse(PUBLIC_URL).expect("the lab's own URL is one");
         let twilio = Twilio::new(twilio::Settings::new(edge_address, &public_url), Clock, entropy);

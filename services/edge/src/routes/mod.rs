@@ -3,6 +3,7 @@
 mod incoming_call;
 mod media_stream;
 mod stream_ended;
+mod transfer_result;
 mod webhook;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/", get(|| async { "offhook edge\n" }))
         .route("/incoming-call", get(incoming_call::answer).post(incoming_call::answer))
         .route("/stream-ended", get(stream_ended::answer).post(stream_ended::answer))
+        .route("/transfer-result", get(transfer_result::answer).post(transfer_result::answer))
         .route("/failover", post(stream_ended::fail_over))
         .route("/media-stream/{ticket}", get(media_stream::open))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

@@ -14,7 +14,7 @@ use tracing::{Instrument, Span, field::Empty, info_span, warn};
 use super::webhook::{Webhook, twiml};
 use crate::{
     App,
-    config::SipUri,
+    config::{PublicUrl, SipUri},
     monitor::Route,
     twilio::twiml::{APOLOGY, NOBODY_ANSWERED, dial_human, farewell},
 };
@@ -32,7 +32,7 @@ pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Res
                     warn!(call.sid = %webhook.call, "no worker knows what comes next");
                 }
                 app.farewells.asked(&webhook.call);
-                twiml(document(step, app.sip_endpoint.as_ref()))
+                twiml(document(step, app.sip_endpoint.as_ref(), &app.public_url))
             }
             Err(refusal) => refusal.into_response(),
         }
@@ -55,13 +55,16 @@ pub(super) async fn fail_over(State(app): State<Arc<App>>, request: Request) -> 
     response
 }
 
-fn document(step: Option<NextStep>, human: Option<&SipUri>) -> String {
+fn document(step: Option<NextStep>, human: Option<&SipUri>, public_url: &PublicUrl) -> String {
     match step {
         None => farewell(APOLOGY),
         Some(NextStep { step: None }) => farewell(""),
         Some(NextStep { step: Some(Step::HangUp(HangUp { say })) }) => farewell(&say),
         Some(NextStep { step: Some(Step::Transfer(Transfer { say, .. })) }) => match human {
-            Some(human) => dial_human(&say, human.as_str()),
+            Some(human) => {
+                let action = format!("{}/transfer-result", public_url.web_origin());
+                dial_human(&say, human.as_str(), &action)
+            }
             None => farewell(NOBODY_ANSWERED),
         },
     }
@@ -70,6 +73,10 @@ fn document(step: Option<NextStep>, human: Option<&SipUri>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn public_url() -> PublicUrl {
+        "https://voice.example.com".parse().unwrap()
+    }
 
     fn transfer() -> Option<NextStep> {
         let say = "One moment.".to_owned();
@@ -80,7 +87,7 @@ mod tests {
     fn every_step_ends_in_a_hang_up() {
         let hang_up = Some(NextStep { step: Some(Step::HangUp(HangUp { say: "Goodbye.".to_owned() })) });
         for step in [None, Some(NextStep { step: None }), hang_up, transfer()] {
-            let document = document(step.clone(), None);
+            let document = document(step.clone(), None, &public_url());
             assert!(document.ends_with("<Hangup/></Response>"), "{step:?}: {document}");
         }
     }
@@ -88,7 +95,7 @@ mod tests {
     #[test]
     fn a_transfer_dials_the_human_or_says_that_there_is_none() {
         let human = "sip:help@example.com".parse().unwrap();
-        assert!(document(transfer(), Some(&human)).contains("<Sip>sip:help@example.com</Sip>"));
-        assert!(document(transfer(), None).contains(NOBODY_ANSWERED));
+        assert!(document(transfer(), Some(&human), &public_url()).contains("<Sip>sip:help@example.com</Sip>"));
+        assert!(document(transfer(), None, &public_url()).contains(NOBODY_ANSWERED));
     }
 }

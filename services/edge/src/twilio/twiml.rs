@@ -66,16 +66,16 @@ pub fn farewell(sentence: &str) -> String {
     })
 }
 
-/// Says a sentence, unless it is empty, and dials a human; apologises if nobody answers.
-pub fn dial_human(sentence: &str, sip: &str) -> String {
+/// Says a sentence, unless it is empty, dials a human, and asks `action` what to do when that is over.
+pub fn dial_human(sentence: &str, sip: &str, action: &str) -> String {
     response(|out| {
         say(out, sentence)?;
-        let dial = out.create_element("Dial").with_attribute(("answerOnBridge", "true"));
+        let dial = out.create_element("Dial").with_attribute(("action", clean(action).as_str()));
+        let dial = dial.with_attribute(("method", "POST")).with_attribute(("answerOnBridge", "true"));
         dial.with_attribute(("timeout", RING_SECONDS)).write_inner_content(|out| {
             out.create_element("Sip").write_text_content(BytesText::new(&clean(sip)))?;
             Ok(())
         })?;
-        say(out, NOBODY_ANSWERED)?;
         hang_up(out)
     })
 }
@@ -151,11 +151,10 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_that_nobody_answers_ends_in_words_and_a_hang_up() {
-        let document = dial_human("One moment.", "sip:help@example.com;transport=tls");
-        assert!(document.ends_with(&format!(
-            "<Response><Say>One moment.</Say><Dial answerOnBridge=\"true\" timeout=\"20\">\
-             <Sip>sip:help@example.com;transport=tls</Sip></Dial><Say>{NOBODY_ANSWERED}</Say><Hangup/></Response>"
-        )));
+    fn a_transfer_asks_what_to_do_when_it_is_over_and_ends_in_a_hang_up() {
+        let document = dial_human("One moment.", "sip:help@example.com;transport=tls", "https://h/transfer-result");
+        let expected = "<Response><Say>One moment.</Say><Dial action=\"https://h/transfer-result\" method=\"POST\" \
+             answerOnBridge=\"true\" timeout=\"20\"><Sip>sip:help@example.com;transport=tls</Sip></Dial><Hangup/></Response>";
+        assert!(document.ends_with(expected), "{document}");
     }
 }

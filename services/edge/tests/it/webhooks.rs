@@ -130,10 +130,10 @@ async fn a_transfer_dials_the_human() {
     let transfer = Transfer { reason: "angry".to_owned(), say: "One moment.".to_owned() };
     worker.decides(NextStep { step: Some(Step::Transfer(transfer)) });
     let (_, document) = post(edge.public, "/stream-ended", &form(&[])).await;
-    assert!(document.ends_with(&format!(
-        "<Response><Say>One moment.</Say><Dial answerOnBridge=\"true\" timeout=\"20\"><Sip>sip:help@example.com</Sip>\
-         </Dial><Say>{NOBODY_ANSWERED}</Say><Hangup/></Response>"
-    )));
+    assert!(document.ends_with(
+        "<Response><Say>One moment.</Say><Dial action=\"https://voice.example.com/transfer-result\" method=\"POST\" \
+         answerOnBridge=\"true\" timeout=\"20\"><Sip>sip:help@example.com</Sip></Dial><Hangup/></Response>"
+    ));
 }
 
 #[tokio::test]
@@ -143,4 +143,13 @@ async fn a_call_that_no_worker_knows_ends_with_an_apology() {
     let apology = format!("<Response><Say>{APOLOGY}</Say><Hangup/></Response>");
     assert!(post(edge.public, "/stream-ended", &form(&[])).await.1.ends_with(&apology));
     assert!(post(edge.public, "/failover", &form(&[])).await.1.ends_with(&apology));
+}
+
+#[tokio::test]
+async fn after_a_transfer_the_call_ends_with_an_apology_only_if_nobody_was_reached() {
+    let edge = Edge::with_env(&[]).await;
+    let (_, reached) = post(edge.public, "/transfer-result", &form(&[("DialCallStatus", "completed")])).await;
+    assert!(reached.ends_with("<Response><Hangup/></Response>"), "{reached}");
+    let (_, busy) = post(edge.public, "/transfer-result", &form(&[("DialCallStatus", "busy")])).await;
+    assert!(busy.contains(NOBODY_ANSWERED), "{busy}");
 }

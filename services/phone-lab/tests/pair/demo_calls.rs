@@ -1,19 +1,18 @@
 use phone_lab::{
     bedrock::{self, Pace},
     oracle,
-    pair::{Pair, Settings},
     scenario::Scenario,
     twilio::{CallEnd, CallOptions, CallReport},
 };
 
-use crate::support::{assert_heard_as_said, assert_nothing_left, caller, pair, play, record};
+use crate::support::{assert_heard_as_said, assert_nothing_left, caller, pair, play, record, start};
 
 /// Plays one call of the demo.
 async fn demo_call(name: &str) -> CallReport {
     let Scenario { model, calls } = Scenario::demo();
     let call = calls.into_iter().find(|call| call.name == name).unwrap();
     let bedrock = bedrock::Settings { pace: Pace::new(0.4).unwrap(), script: model, ..bedrock::Settings::default() };
-    let pair = Pair::start(Settings { bedrock, environment: Vec::new(), seed: 1 }).await.unwrap();
+    let pair = start(bedrock).await;
     let (report, sessions) = play(&pair, call.caller, CallOptions::default()).await;
     assert_heard_as_said(&report, &sessions);
     assert_eq!(oracle::missing(&report, &call.hears), Vec::<String>::new());

@@ -4,7 +4,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use offhook_hosting::entropy::Entropy;
-use phone_lab::{bedrock::Server, pair};
+use phone_lab::bedrock::Server;
 use sonic_worker::{
     agent::Agent,
     bedrock::{Bedrock, BedrockConfig, ModelOutput, ModelStreams},
@@ -64,8 +64,7 @@ async fn a_bearer_token_in_the_environment_does_not_switch_signing_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_are_spread_over_connections_with_a_bounded_number_each() {
     let bedrock = phone_lab::bedrock::Settings { max_sessions: 40, ..Default::default() };
-    let environment = Vec::new();
-    let pair = pair::Pair::start(pair::Settings { bedrock, environment, seed: 1 }).await.unwrap();
+    let pair = support::start(bedrock).await;
     let adapter = adapter(&pair.bedrock, pair.ca_file());
     let mut sessions = Vec::new();
     for seed in 0..40 {

@@ -1,5 +1,6 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use offhook_hosting::telemetry::Telemetry;
 use offhook_proto::voice::v1::{CallRecord, GetRequest, calls_client::CallsClient};
 use phone_lab::{
     bedrock::{self, Pace, Script, SessionReport},
@@ -16,7 +17,13 @@ const PACE: f64 = 0.1;
 pub(crate) async fn pair(script: &str) -> Pair {
     let script = Script::from_yaml(script).unwrap();
     let bedrock = bedrock::Settings { pace: Pace::new(PACE).unwrap(), script, ..bedrock::Settings::default() };
-    Pair::start(Settings { bedrock, environment: Vec::new(), seed: 1 }).await.unwrap()
+    start(bedrock).await
+}
+
+/// A pair whose model is set up like this.
+pub(crate) async fn start(bedrock: bedrock::Settings) -> Pair {
+    let settings = Settings { bedrock, environment: Vec::new(), seed: 1 };
+    Pair::start(settings, Arc::new(Telemetry::for_metrics("pair"))).await.unwrap()
 }
 
 /// A caller who takes these steps, a YAML list on one line.

@@ -2,8 +2,10 @@ use std::time::{Duration, Instant};
 
 use crate::calls::{NextStep, Outcome};
 
-/// After the agent decided to leave, it may still say goodbye; this long after its last word it is taken to be done.
+/// After the agent decided to hang up, it may still say goodbye; this long after its last word it is taken to be done.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// A caller who is handed over hears the next words from Twilio, and should not wait for them.
+const LAST_WORDS_BEFORE_TRANSFER: Duration = Duration::from_millis(500);
 /// However long the goodbye is, the leg ends after this.
 const LONGEST: Duration = Duration::from_secs(20);
 
@@ -17,11 +19,17 @@ pub(super) struct Leaving {
 
 impl Leaving {
     pub(super) fn new(next_step: NextStep, now: Instant) -> Self {
-        Self { next_step, done_at: now + LAST_WORDS, give_up_at: now + LONGEST }
+        let mut leaving = Self { next_step, done_at: now, give_up_at: now + LONGEST };
+        leaving.agent_speaks(now);
+        leaving
     }
 
     pub(super) fn agent_speaks(&mut self, now: Instant) {
-        self.done_at = now + LAST_WORDS;
+        self.done_at = now
+            + match self.next_step {
+                NextStep::HangUp { .. } => LAST_WORDS,
+                NextStep::Transfer { .. } => LAST_WORDS_BEFORE_TRANSFER,
+            };
     }
 
     /// When to leave, given whether the caller has heard all that was said so far.
