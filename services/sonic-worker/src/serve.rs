@@ -88,7 +88,8 @@ pub async fn run(
         stopped.hard_stop().cancel();
         drained
     };
-    info!(address = %listeners.grpc.local_addr()?, "taking legs");
+    let (address, admin_address) = (listeners.grpc.local_addr()?, listeners.admin.local_addr()?);
+    info!(%address, admin.address = %admin_address, "sonic-worker serves");
     let incoming = TcpIncoming::from(listeners.grpc).with_nodelay(Some(true));
     let grpc = server.serve_with_incoming_shutdown(incoming, lifecycle.hard_stop().clone().cancelled_owned());
     let admin = admin::serve(listeners.admin, telemetry.registry(), lifecycle.clone());

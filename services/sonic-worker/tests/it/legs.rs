@@ -1,10 +1,14 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use offhook_proto::voice::v1::{Heard, from_edge, next_step::Step, to_edge::Message};
 use serde_json::json;
-use sonic_worker::nova::Failure;
+use sonic_worker::{
+    nova::Failure,
+    tools::{Tool, Tools},
+};
+use tokio::sync::mpsc;
 use tonic::Code;
 
-use crate::support::TestWorker;
+use crate::support::{CALL, NeverAnswers, TestWorker};
 
 #[tokio::test]
 async fn audio_goes_both_ways() {
@@ -72,6 +76,24 @@ async fn a_caller_who_hangs_up_leaves_a_closed_session_and_no_task() {
     assert_eq!(names[names.len() - 3..], ["contentEnd", "promptEnd", "sessionEnd"]);
     worker.lifecycle.tasks().close();
     worker.lifecycle.tasks().wait().await;
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_while_a_tool_runs_leaves_a_closed_session_and_no_tool() {
+    let (given_up, mut was_given_up) = mpsc::channel(1);
+    let tools = Tools::of([Box::new(NeverAnswers { given_up }) as Box<dyn Tool>]);
+    let mut worker = TestWorker::start_with(tools, [], None).await;
+    let (leg, model) = worker.live_leg().await;
+    model.says(json!({"toolUse": {"toolName": "ponder", "toolUseId": "T", "content": "{}"}})).await;
+    leg.says(0, vec![0xff; 160]).await;
+    leg.hangs_up().await;
+    let names = model.hears_out().await;
+    assert_eq!(names[names.len() - 3..], ["contentEnd", "promptEnd", "sessionEnd"]);
+    was_given_up.recv().await.unwrap();
+    worker.lifecycle.tasks().close();
+    worker.lifecycle.tasks().wait().await;
+    let record = worker.record(CALL).await.unwrap();
+    assert_eq!((record.tools[0].name.as_str(), record.tools[0].result.as_str()), ("ponder", ""));
 }
 
 #[tokio::test]

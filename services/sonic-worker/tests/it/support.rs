@@ -16,9 +16,9 @@ use sonic_worker::{
     calls::{MemoryStore, RecordFiles},
     grpc::{CallsService, ConversationsService, Worker},
     metrics::Metrics,
-    nova::{ClientEvent, Failure, ServerEvent},
+    nova::{ClientEvent, Failure, ServerEvent, ToolSpec},
     runner::Services,
-    tools::Tools,
+    tools::{Tool, ToolFuture, Tools},
 };
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -38,11 +38,19 @@ pub(crate) struct TestWorker {
 
 impl TestWorker {
     pub(crate) async fn start(refusals: impl IntoIterator<Item = Failure>, files: Option<RecordFiles>) -> Self {
+        Self::start_with(Tools::built_in(Clock), refusals, files).await
+    }
+
+    pub(crate) async fn start_with(
+        tools: Tools,
+        refusals: impl IntoIterator<Item = Failure>,
+        files: Option<RecordFiles>,
+    ) -> Self {
         let (doubles, models) = mpsc::channel(8);
         let lifecycle = Lifecycle::default();
         let services = Services {
             streams: Arc::new(Doubles { refusals: Mutex::new(refusals.into_iter().collect()), doubles }),
-            tools: Tools::built_in(Clock),
+            tools,
             store: Arc::new(MemoryStore::new(Clock)),
             files,
             metrics: Metrics::new(&Telemetry::for_metrics("test").meter("test")),
@@ -219,5 +227,32 @@ impl ModelDouble {
 
     pub(crate) async fn breaks(self, failure: Failure) {
         self.output.send(Err(failure)).await.unwrap();
+    }
+}
+
+/// A tool that never answers, and says when its run was given up.
+pub(crate) struct NeverAnswers {
+    pub(crate) given_up: mpsc::Sender<()>,
+}
+
+impl Tool for NeverAnswers {
+    fn spec(&self) -> ToolSpec {
+        ToolSpec { name: "ponder", description: "Thinks for ever.", input_schema: json!({ "type": "object" }) }
+    }
+
+    fn run(&self, _: Value) -> ToolFuture {
+        let on_drop = OnDrop(self.given_up.clone());
+        Box::pin(async move {
+            let _on_drop = on_drop;
+            std::future::pending().await
+        })
+    }
+}
+
+struct OnDrop(mpsc::Sender<()>);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        self.0.try_send(()).unwrap();
     }
 }
