@@ -11,6 +11,7 @@ pub struct Env(BTreeMap<String, String>);
 
 impl Env {
     /// The variables of this process. Values that are not UTF-8 are left out.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     pub fn of_process() -> Self {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

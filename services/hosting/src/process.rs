@@ -64,12 +64,21 @@ pub fn main<S: Service>() -> ExitCode {
 #[tokio::main]
 async fn serve<S: Service>(service: S) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(S::NAME, service.telemetry()).context("telemetry cannot be started")?;
+    log_panics_discreetly();
     let lifecycle = Lifecycle::default();
     lifecycle.listen_for_signals().context("signals cannot be listened for")?;
     let served = service.serve(&telemetry, lifecycle).await;
     // Exporters block for as long as their own timeouts allow.
     tokio::task::spawn_blocking(|| telemetry.shut_down()).await.context("telemetry was not shut down")?;
     served
+}
+
+/// A panic's message may hold what a caller said; where it happened is enough to find it.
+fn log_panics_discreetly() {
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(code.location = at, "a task panicked");
+    }));
 }
 
 fn report<S: Service>(result: anyhow::Result<()>) -> ExitCode {

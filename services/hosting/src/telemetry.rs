@@ -1,8 +1,9 @@
 //! Logs, traces and metrics of one process.
 //!
-//! Logs go to standard output, as JSON or for people. Traces and metrics go out by OTLP over gRPC when
-//! `OTEL_EXPORTER_OTLP_ENDPOINT` is set; the other standard `OTEL_*` variables are honoured by the SDK itself. Metrics
-//! can always be read as Prometheus text from [`Telemetry::registry`].
+//! Logs go to standard output, as JSON or for people. Traces and metrics go out by OTLP over gRPC, the one protocol that
+//! is built in, when `OTEL_EXPORTER_OTLP_ENDPOINT` (or the variable of one signal) is set; the SDK itself reads the other
+//! standard variables of the exporters, the sampler and the resource. Metrics can always be read as Prometheus text from
+//! [`Telemetry::registry`].
 //!
 //! A call is one trace across processes: [`traceparent`] writes the current span down in W3C form and
 //! [`continue_trace`] makes a span its child.
@@ -27,16 +28,21 @@ use tracing_subscriber::{EnvFilter, Layer, filter::Targets, layer::SubscriberExt
 use crate::env::Reader;
 
 const TRACEPARENT: &str = "traceparent";
+const ENDPOINTS: [&str; 3] =
+    ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"];
 
 /// What to log and where to send telemetry.
 #[derive(Clone, Debug)]
 pub struct TelemetryConfig {
-    /// `RUST_LOG`, default `info`: which events are logged, in `tracing`'s filter syntax.
+    /// `RUST_LOG`, default `info`: which events are logged, in `tracing`'s filter syntax. Traces do not depend on it.
     pub filter: String,
     /// `LOG_FORMAT`, default `json`.
     pub format: LogFormat,
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT` (default unset): whether traces and metrics are sent by OTLP.
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`
+    /// (default unset): whether traces and metrics are sent by OTLP.
     pub otlp: bool,
+    /// `OTEL_SERVICE_NAME`, default the service's own.
+    pub service_name: Option<String>,
 }
 
 impl TelemetryConfig {
@@ -47,12 +53,17 @@ impl TelemetryConfig {
             Err(problem) => Err(format!("expected a filter such as info,edge=debug ({problem})")),
         });
         let format = env.optional("LOG_FORMAT", "json or pretty");
-        let otlp =
-            env.optional::<tonic::transport::Uri>("OTEL_EXPORTER_OTLP_ENDPOINT", "a URL such as http://localhost:4317");
+        let endpoints =
+            ENDPOINTS.map(|name| env.optional::<tonic::transport::Uri>(name, "a URL such as http://localhost:4317"));
+        env.parsed("OTEL_EXPORTER_OTLP_PROTOCOL", |protocol| match protocol {
+            "grpc" => Ok(()),
+            _ => Err("expected grpc, the one protocol that is built in".to_owned()),
+        });
         Self {
             filter: filter.unwrap_or_else(|| "info".to_owned()),
             format: format.unwrap_or_default(),
-            otlp: otlp.is_some(),
+            otlp: endpoints.iter().any(Option::is_some),
+            service_name: env.optional("OTEL_SERVICE_NAME", "a name"),
         }
     }
 }
@@ -90,7 +101,7 @@ pub struct Telemetry {
 impl Telemetry {
     /// Metrics only, for services that share a process with their test or with the lab's demo.
     pub fn for_metrics(service_name: &'static str) -> Self {
-        Self::start_metrics(service_name, None)
+        Self::start_metrics(service_name.to_owned(), None)
     }
 
     /// Starts logs, traces and metrics for the whole process.
@@ -98,20 +109,22 @@ impl Telemetry {
     /// # Errors
     /// If an exporter cannot be built, or the process already logs elsewhere.
     pub fn start(service_name: &'static str, config: &TelemetryConfig) -> anyhow::Result<Self> {
-        let tracers = config.otlp.then(|| start_tracers(service_name)).transpose()?;
+        let name = config.service_name.clone().unwrap_or_else(|| service_name.to_owned());
+        let tracers = config.otlp.then(|| start_tracers(name.clone())).transpose()?;
         let exporter = config.otlp.then(|| MetricExporter::builder().with_tonic().build()).transpose()?;
-        let traces =
-            tracers.as_ref().map(|tracers| tracing_opentelemetry::layer().with_tracer(tracers.tracer(service_name)));
+        let traces = tracers.as_ref().map(|tracers| {
+            tracing_opentelemetry::layer().with_tracer(tracers.tracer(service_name)).with_filter(LevelFilter::INFO)
+        });
         let lines = match config.format {
             LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).boxed(),
             LogFormat::Pretty => tracing_subscriber::fmt::layer().compact().boxed(),
         };
-        let filter = EnvFilter::try_new(&config.filter)?;
-        tracing_subscriber::registry().with(traces).with(lines).with(filter).with(discreet()).try_init()?;
-        Ok(Self { tracers, ..Self::start_metrics(service_name, exporter) })
+        let lines = lines.with_filter(EnvFilter::try_new(&config.filter)?);
+        tracing_subscriber::registry().with(traces).with(lines).with(discreet()).try_init()?;
+        Ok(Self { tracers, ..Self::start_metrics(name, exporter) })
     }
 
-    fn start_metrics(service_name: &'static str, otlp: Option<MetricExporter>) -> Self {
+    fn start_metrics(service_name: String, otlp: Option<MetricExporter>) -> Self {
         let registry = Registry::new();
         let prometheus = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
@@ -150,12 +163,12 @@ pub fn discreet() -> Targets {
     Targets::new().with_default(LevelFilter::INFO).with_targets(own.map(|name| (name, LevelFilter::TRACE)))
 }
 
-fn start_tracers(service_name: &'static str) -> anyhow::Result<SdkTracerProvider> {
+fn start_tracers(service_name: String) -> anyhow::Result<SdkTracerProvider> {
     let exporter = SpanExporter::builder().with_tonic().build()?;
     Ok(SdkTracerProvider::builder().with_resource(resource(service_name)).with_batch_exporter(exporter).build())
 }
 
-fn resource(service_name: &'static str) -> Resource {
+fn resource(service_name: String) -> Resource {
     Resource::builder().with_service_name(service_name).build()
 }
 

@@ -151,12 +151,12 @@ async fn run_demo(options: Demo) -> anyhow::Result<bool> {
     Ok(good)
 }
 
-/// As the services have it, but silent unless `RUST_LOG` or an OTLP endpoint is set: the demo's own lines are enough.
+/// As the services have it, but without a log unless `RUST_LOG` is set: the demo's own lines are enough.
 fn start_telemetry() -> anyhow::Result<Telemetry> {
     let env = Env::of_process();
     let mut reader = Reader::new(&env);
     let mut config = TelemetryConfig::read(&mut reader);
-    if env.value("RUST_LOG").is_none() && !config.otlp {
+    if env.value("RUST_LOG").is_none() {
         "off".clone_into(&mut config.filter);
     }
     let config = reader.finish(Some(config))?;

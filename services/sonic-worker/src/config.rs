@@ -1,13 +1,17 @@
 //! Configuration, from the environment.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use offhook_hosting::{
     env::{ConfigError, Env, Reader},
     telemetry::TelemetryConfig,
 };
 
-use crate::{bedrock::BedrockConfig, nova::ModelId};
+use crate::{
+    bedrock::{BedrockConfig, read_ca_bundle},
+    calls::RecordFiles,
+    nova::ModelId,
+};
 
 const DEFAULT_MODEL: &str = "amazon.nova-2-sonic-v1:0";
 /// AWS's default quota of concurrent sessions an account.
@@ -23,8 +27,10 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// `SONIC_MODEL_ID`, `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`, `AWS_CA_BUNDLE`, `MAX_SESSIONS`.
     pub bedrock: BedrockConfig,
+    /// `AWS_REGION` or `AWS_DEFAULT_REGION`; `None`: the profile's, else `us-east-1`.
+    pub region: Option<String>,
     /// `CALL_RECORDS_DIR`, default unset: a folder that gets a JSON file for each ended call.
-    pub call_records_dir: Option<PathBuf>,
+    pub call_records: Option<RecordFiles>,
     /// `DRAIN_SECONDS`, default 30 s: how long live calls may go on after SIGTERM.
     pub drain: Duration,
     /// Logs, traces and metrics.
@@ -43,7 +49,12 @@ impl Config {
             listen: listen.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 50_051))),
             admin_listen: read_admin_listen(&mut reader),
             bedrock: read_bedrock(&mut reader),
-            call_records_dir: reader.optional("CALL_RECORDS_DIR", "a path"),
+            region: reader
+                .optional("AWS_REGION", "a region")
+                .or_else(|| reader.optional("AWS_DEFAULT_REGION", "a region")),
+            call_records: reader.parsed("CALL_RECORDS_DIR", |folder| {
+                RecordFiles::in_folder(folder.into()).map_err(|error| format!("{folder} cannot be written to: {error}"))
+            }),
             drain: reader.duration("DRAIN_SECONDS", DEFAULT_DRAIN),
             telemetry: TelemetryConfig::read(&mut reader),
         };
@@ -79,7 +90,7 @@ fn read_bedrock(reader: &mut Reader<'_>) -> BedrockConfig {
     BedrockConfig {
         model: ModelId::from(model.as_str()),
         endpoint,
-        ca_bundle: reader.optional("AWS_CA_BUNDLE", "a path"),
+        ca_bundle: reader.parsed("AWS_CA_BUNDLE", |path| read_ca_bundle(Path::new(path))).unwrap_or_default(),
         max_sessions: max_sessions.unwrap_or(DEFAULT_MAX_SESSIONS),
     }
 }
@@ -102,10 +113,14 @@ mod tests {
             ("MAX_SESSIONS", "0"),
             ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "bedrock"),
             ("DRAIN_SECONDS", "a while"),
+            ("AWS_CA_BUNDLE", "/dev/null"),
+            ("CALL_RECORDS_DIR", "/dev/null/records"),
         ];
         let error = Config::from_env(&wrong.into_iter().collect()).unwrap_err();
         let mut names: Vec<_> = error.names().collect();
         names.sort_unstable();
-        assert_eq!(names, ["AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "DRAIN_SECONDS", "MAX_SESSIONS", "WORKER_LISTEN"]);
+        let mut expected = wrong.map(|(name, _)| name);
+        expected.sort_unstable();
+        assert_eq!(names, expected);
     }
 }

@@ -36,11 +36,12 @@ impl Service for SonicWorker {
     }
 
     async fn serve(self, telemetry: &Telemetry, lifecycle: Lifecycle) -> anyhow::Result<()> {
+        // First, because finding credentials may take seconds, and what is bound must answer.
+        let aws = bedrock::sdk_config(self.0.region.clone()).await;
         let listeners = Listeners {
             grpc: TcpListener::bind(self.0.listen).await.context("WORKER_LISTEN cannot be bound")?,
             admin: TcpListener::bind(self.0.admin_listen).await.context("WORKER_ADMIN_LISTEN cannot be bound")?,
         };
-        let aws = bedrock::sdk_config().await;
         sonic_worker::run(self.0, &aws, listeners, telemetry, lifecycle, Clock, Entropy::from_os()).await?;
         Ok(())
     }

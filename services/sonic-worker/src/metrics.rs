@@ -29,6 +29,7 @@ pub struct Metrics {
     tokens: Counter<u64>,
     dropped: Counter<u64>,
     ignored: Counter<u64>,
+    skipped: Counter<u64>,
 }
 
 /// Why a leg was not taken.
@@ -78,6 +79,7 @@ impl Metrics {
             tool_duration: seconds("offhook.worker.tool.duration", "Tool runs, by whether they failed"),
             tokens: count("offhook.worker.tokens", "Tokens used, by direction and kind"),
             dropped: count("offhook.worker.audio.dropped", "Pieces of audio dropped for being late, by direction"),
+            skipped: count("offhook.worker.session.events.skipped", "Events of the model not known or not readable"),
             ignored: count("offhook.worker.messages.ignored", "Messages of the edge that meant nothing here"),
         }
     }
@@ -112,18 +114,26 @@ impl Metrics {
         self.interruptions.add(1, &[]);
     }
 
-    /// Audio was dropped.
-    pub fn dropped(&self, what: Dropped) {
+    /// Pieces of audio were dropped, if any were.
+    pub fn dropped(&self, what: Dropped, pieces: usize) {
+        if pieces == 0 {
+            return;
+        }
         let direction = match what {
             Dropped::CallerAudio => "caller",
             Dropped::AgentAudio => "agent",
         };
-        self.dropped.add(1, &[KeyValue::new("direction", direction)]);
+        self.dropped.add(pieces as u64, &[KeyValue::new("direction", direction)]);
     }
 
     /// The edge sent something that meant nothing here.
     pub fn ignored(&self) {
         self.ignored.add(1, &[]);
+    }
+
+    /// The model sent an event that this version does not know or cannot read.
+    pub fn event_skipped(&self) {
+        self.skipped.add(1, &[]);
     }
 
     /// Something was added to a call's record.

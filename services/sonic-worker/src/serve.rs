@@ -14,14 +14,15 @@ use offhook_proto::{
 };
 use tokio::net::TcpListener;
 use tonic::transport::{Server, server::TcpIncoming};
-use tracing::info;
+use tonic_health::ServingStatus;
+use tracing::{info, warn};
 
 use crate::{
     agent::Agent,
     bedrock::Bedrock,
-    calls::{MemoryStore, RecordFiles},
+    calls::MemoryStore,
     config::Config,
-    grpc::{CallsService, ConversationsService, Worker},
+    grpc::{CallsService, ConversationsService, Questions, Worker},
     metrics::Metrics,
     runner::Services,
     tools::Tools,
@@ -30,6 +31,8 @@ use crate::{
 /// An edge that is silent for longer than interval and timeout is gone.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Health watchers and half-open connections would hold a graceful stop up for ever.
+const LISTENERS_END_WITHIN: Duration = Duration::from_secs(2);
 
 /// Where a worker is reached.
 #[derive(Debug)]
@@ -53,21 +56,22 @@ pub async fn run(
     clock: Clock,
     entropy: Entropy,
 ) -> anyhow::Result<Drained> {
-    let files = config.call_records_dir.map(RecordFiles::in_folder).transpose()?;
     let max_sessions = config.bedrock.max_sessions;
     let services = Services {
-        streams: Arc::new(Bedrock::new(config.bedrock, aws)?),
+        streams: Arc::new(Bedrock::new(config.bedrock, aws, clock)?),
         tools: Tools::built_in(clock),
         store: Arc::new(MemoryStore::new(clock)),
-        files,
+        files: config.call_records,
         metrics: Metrics::new(&telemetry.meter("sonic-worker")),
         clock,
     };
-    let calls = CallsService::new(Arc::clone(&services.store));
+    let questions = Questions::default();
+    let calls = CallsService::new(Arc::clone(&services.store), questions.clone());
     let agent = Arc::new(Agent::demo());
-    let worker = Worker { services, agent, max_sessions, lifecycle: lifecycle.clone(), entropy };
+    let worker = Worker { services, agent, max_sessions, questions, lifecycle: lifecycle.clone(), entropy };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ConversationsServer<ConversationsService>>().await;
+    health.set_serving::<CallsServer<CallsService>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -82,7 +86,9 @@ pub async fn run(
     let stopped = lifecycle.clone();
     let drained = async move {
         stopped.soft_stop().cancelled().await;
+        // `Calls` goes on: Twilio asks about the last calls only after they have left.
         health.set_not_serving::<ConversationsServer<ConversationsService>>().await;
+        health.set_service_status("", ServingStatus::NotServing).await;
         let drained = stopped.drain(config.drain).await;
         // Ends the listeners too when everything ended by itself.
         stopped.hard_stop().cancel();
@@ -91,17 +97,34 @@ pub async fn run(
     let (address, admin_address) = (listeners.grpc.local_addr()?, listeners.admin.local_addr()?);
     info!(%address, admin.address = %admin_address, "sonic-worker serves");
     let incoming = TcpIncoming::from(listeners.grpc).with_nodelay(Some(true));
-    let grpc = server.serve_with_incoming_shutdown(incoming, lifecycle.hard_stop().clone().cancelled_owned());
+    // Boxed: tonic's server is a large future, and whoever calls this should not have to know.
+    let grpc = Box::pin(server.serve_with_incoming_shutdown(incoming, lifecycle.hard_stop().clone().cancelled_owned()));
     let admin = admin::serve(listeners.admin, telemetry.registry(), lifecycle.clone());
-    let (drained, grpc, admin) =
-        tokio::join!(drained, async { ended(grpc.await, &lifecycle) }, async { ended(admin.await, &lifecycle) });
-    grpc?;
-    admin?;
+    let served = async {
+        let (grpc, admin) = tokio::join!(watched(grpc, &lifecycle), watched(admin, &lifecycle));
+        grpc.map_err(anyhow::Error::from).and(admin.map_err(anyhow::Error::from))
+    };
+    let overdue = async {
+        lifecycle.hard_stop().cancelled().await;
+        tokio::time::sleep(LISTENERS_END_WITHIN).await;
+    };
+    let served = async {
+        tokio::select! {
+            served = served => served,
+            () = overdue => {
+                warn!("dropped connections that clients did not let go of");
+                Ok(())
+            }
+        }
+    };
+    let (drained, served) = tokio::join!(drained, served);
+    served?;
     Ok(drained)
 }
 
 /// A listener that ends takes the process down: a worker that cannot be reached must not look alive.
-fn ended<E>(result: Result<(), E>, lifecycle: &Lifecycle) -> Result<(), E> {
+async fn watched<E>(listener: impl Future<Output = Result<(), E>>, lifecycle: &Lifecycle) -> Result<(), E> {
+    let ended = listener.await;
     lifecycle.soft_stop().cancel();
-    result
+    ended
 }

@@ -3,11 +3,11 @@ use std::borrow::Cow;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
-use offhook_hosting::entropy::Entropy;
+use offhook_hosting::{clock::Clock, entropy::Entropy};
 use phone_lab::bedrock::Server;
 use sonic_worker::{
     agent::Agent,
-    bedrock::{Bedrock, BedrockConfig, ModelOutput, ModelStreams},
+    bedrock::{Bedrock, BedrockConfig, ModelOutput, ModelStreams, read_ca_bundle},
     nova::{ClientEvent, ModelId, Session},
     tools::Tools,
 };
@@ -27,10 +27,10 @@ fn adapter(server: &Server, ca_file: &std::path::Path) -> Bedrock {
     let config = BedrockConfig {
         model: ModelId::from("amazon.nova-2-sonic-v1:0"),
         endpoint: Some(format!("https://{}", server.address())),
-        ca_bundle: Some(ca_file.to_owned()),
+        ca_bundle: read_ca_bundle(ca_file).unwrap(),
         max_sessions: 40,
     };
-    Bedrock::new(config, &sdk).unwrap()
+    Bedrock::new(config, &sdk, Clock).unwrap()
 }
 
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl LoadServiceConfig for ApiKeyInTheEnvironment {
 }
 
 async fn open(adapter: &Bedrock, seed: u64) -> (mpsc::Sender<ClientEvent>, ModelOutput) {
-    let setup = Agent::demo().setup(Tools::built_in(offhook_hosting::clock::Clock).specs(false));
+    let setup = Agent::demo().setup(Tools::built_in(Clock).specs(false));
     let (_, opening) = Session::open(&setup, Entropy::from_seed(seed));
     let (input, events) = mpsc::channel(64);
     for event in opening {

@@ -1,3 +1,5 @@
+use std::{error::Error, fmt::Debug};
+
 use aws_sdk_bedrockruntime::{
     error::{ProvideErrorMetadata, SdkError},
     operation::invoke_model_with_bidirectional_stream::InvokeModelWithBidirectionalStreamError as StartError,
@@ -32,9 +34,19 @@ pub(super) fn stream_failure<R>(error: &SdkError<StreamError, R>) -> Failure {
     }
 }
 
-/// The service's own words, for the log. They speak of events and limits, never of what was said.
-pub(super) fn message<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> {
-    error.as_service_error()?.message()
+/// The service's own words, or what each error in the chain says of itself. Never their `Debug`, nor the raw response:
+/// a broken frame holds what was said.
+pub(super) fn message<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: Debug + 'static,
+{
+    if let Some(message) = error.as_service_error().and_then(E::message) {
+        return message.to_owned();
+    }
+    let first: &(dyn Error + 'static) = error;
+    let chain = std::iter::successors(Some(first), |error| (*error).source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn modelled(error: &StartError) -> Option<Failure> {

@@ -15,7 +15,7 @@ use hyper_util::{
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A frozen peer is noticed after an interval and a timeout; the SDK's own client never notices.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,25 +69,20 @@ impl HttpConnector for H2Client {
 }
 
 fn connector_error(error: hyper_util::client::legacy::Error) -> ConnectorError {
-    let cause = std::error::Error::source(&error);
+    let mut chain = std::iter::successors(std::error::Error::source(&error), |error| error.source());
     let timed_out = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
-    if cause.and_then(|cause| cause.downcast_ref()).is_some_and(timed_out) {
+    if chain.any(|cause| cause.downcast_ref().is_some_and(timed_out)) {
         ConnectorError::timeout(error.into())
     } else {
         ConnectorError::io(error.into())
     }
 }
 
-/// TLS that trusts the system's certificate authorities and those in `ca_bundle`.
-pub(super) fn tls(ca_bundle: Option<&Path>) -> anyhow::Result<ClientConfig> {
+/// TLS that trusts the system's certificate authorities and these.
+pub(super) fn tls(ca_bundle: Vec<CertificateDer<'static>>) -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = ca_bundle {
-        let unreadable = || anyhow::anyhow!("AWS_CA_BUNDLE: {} holds no readable certificates", path.display());
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|_| unreadable())?;
-        let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(|_| unreadable())?;
-        anyhow::ensure!(roots.add_parsable_certificates(certificates).0 > 0, unreadable());
-    }
+    roots.add_parsable_certificates(ca_bundle);
     anyhow::ensure!(
         !roots.is_empty(),
         "no certificate authority is trusted: install ca-certificates or set AWS_CA_BUNDLE"
@@ -95,4 +90,15 @@ pub(super) fn tls(ca_bundle: Option<&Path>) -> anyhow::Result<ClientConfig> {
     let provider = rustls::crypto::ring::default_provider();
     let versions = ClientConfig::builder_with_provider(provider.into()).with_safe_default_protocol_versions()?;
     Ok(versions.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The certificates in a PEM file.
+///
+/// # Errors
+/// In words that complete "AWS_CA_BUNDLE: …", if there are none.
+pub fn read_ca_bundle(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let unreadable = || format!("{} holds no readable certificates", path.display());
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|_| unreadable())?;
+    let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(|_| unreadable())?;
+    if certificates.is_empty() { Err(unreadable()) } else { Ok(certificates) }
 }

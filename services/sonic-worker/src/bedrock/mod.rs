@@ -6,6 +6,7 @@
 #[expect(clippy::wildcard_enum_match_arm, reason = "the SDK may add errors to its enums at any time")]
 mod classify;
 mod http_client;
+mod sdk;
 mod shards;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -13,7 +14,11 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::shards::{Bedrock, BedrockConfig, sdk_config};
+pub use self::{
+    http_client::read_ca_bundle,
+    sdk::sdk_config,
+    shards::{Bedrock, BedrockConfig},
+};
 use crate::nova::{ClientEvent, Failure, ServerEvent};
 
 /// Room for input events on the way to the SDK.
@@ -21,7 +26,7 @@ pub const INPUT_CAPACITY: usize = 64;
 /// Room for output events on the way from it.
 const OUTPUT_CAPACITY: usize = 64;
 /// A start that takes longer fails; about 0.1 s is usual.
-const OPEN_DEADLINE: Duration = Duration::from_secs(5);
+const OPEN_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Opens streams to a model.
 pub trait ModelStreams: Send + Sync + 'static {
@@ -31,7 +36,23 @@ pub trait ModelStreams: Send + Sync + 'static {
 }
 
 /// What [`ModelStreams::open`] answers with.
-pub type OpenFuture = Pin<Box<dyn Future<Output = Result<ModelOutput, Failure>> + Send>>;
+pub type OpenFuture = Pin<Box<dyn Future<Output = Result<ModelOutput, StreamFailure>> + Send>>;
+
+/// Why a stream could not be opened, or broke.
+#[derive(Clone, Debug)]
+pub struct StreamFailure {
+    /// What to do about it.
+    pub kind: Failure,
+    /// The service's own words or the error's, for the log. They speak of events, limits and connections, never of what
+    /// was said.
+    pub message: String,
+}
+
+impl From<Failure> for StreamFailure {
+    fn from(kind: Failure) -> Self {
+        Self { kind, message: String::new() }
+    }
+}
 
 /// The streams of a worker.
 pub type SharedStreams = Arc<dyn ModelStreams>;
@@ -39,19 +60,19 @@ pub type SharedStreams = Arc<dyn ModelStreams>;
 /// What a model says. Dropping it resets the stream, unless it has ended.
 #[derive(Debug)]
 pub struct ModelOutput {
-    events: mpsc::Receiver<Result<ServerEvent, Failure>>,
+    events: mpsc::Receiver<Result<ServerEvent, StreamFailure>>,
     _reader: Option<AbortOnDropHandle<()>>,
     _place: Option<OwnedSemaphorePermit>,
 }
 
 impl ModelOutput {
     /// Output that comes from a channel; for doubles of the model.
-    pub fn from_channel(events: mpsc::Receiver<Result<ServerEvent, Failure>>) -> Self {
+    pub fn from_channel(events: mpsc::Receiver<Result<ServerEvent, StreamFailure>>) -> Self {
         Self { events, _reader: None, _place: None }
     }
 
     /// The next event; `None` when the stream has ended cleanly. After an error nothing more comes.
-    pub async fn recv(&mut self) -> Option<Result<ServerEvent, Failure>> {
+    pub async fn recv(&mut self) -> Option<Result<ServerEvent, StreamFailure>> {
         self.events.recv().await
     }
 }

@@ -12,9 +12,11 @@ impl RecordFiles {
     /// Writes into `folder`, which is made if missing.
     ///
     /// # Errors
-    /// If the folder cannot be made.
+    /// If the folder cannot be made or written to.
     pub fn in_folder(folder: PathBuf) -> io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
+        let probe = folder.join(".writable");
+        std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(probe))?;
         Ok(Self { folder })
     }
 

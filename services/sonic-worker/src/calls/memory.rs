@@ -41,7 +41,7 @@ impl MemoryStore {
 }
 
 impl CallStore for MemoryStore {
-    fn begin(&self, call: CallRecord) -> StoreFuture<'_, ()> {
+    fn begin(&self, call: CallRecord) -> StoreFuture<()> {
         let mut calls = self.calls();
         let kept = calls.entry(call.call_sid.clone()).or_insert(Kept { record: call, ended: None });
         kept.ended = None;
@@ -50,13 +50,14 @@ impl CallStore for MemoryStore {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn append(&self, call: &CallSid, entry: Entry) -> StoreFuture<'_, ()> {
-        let ends = matches!(entry, Entry::Ended { .. });
-        let ended = ends.then(|| self.clock.now());
-        let applied = match self.calls().get_mut(call) {
+    fn append(&self, call: CallSid, entry: Entry) -> StoreFuture<()> {
+        let now = self.clock.now();
+        let applied = match self.calls().get_mut(&call) {
             Some(kept) => {
+                if matches!(entry, Entry::Ended { .. }) {
+                    kept.ended = Some(now);
+                }
                 kept.record.apply(entry);
-                kept.ended = ended;
                 Ok(())
             }
             None => Err(StoreError::UnknownCall),
@@ -64,7 +65,7 @@ impl CallStore for MemoryStore {
         Box::pin(std::future::ready(applied))
     }
 
-    fn record(&self, call: &CallSid) -> StoreFuture<'_, Option<CallRecord>> {
+    fn record(&self, call: &CallSid) -> StoreFuture<Option<CallRecord>> {
         let record = self.calls().get(call).map(|kept| kept.record.clone());
         Box::pin(std::future::ready(Ok(record)))
     }
@@ -105,7 +106,9 @@ mod tests {
         let (store, call) = (MemoryStore::new(Clock), record());
         store.begin(call.clone()).await.unwrap();
         tokio::time::advance(KEEP_ENDED * 2).await;
-        store.append(&call.call_sid, ended()).await.unwrap();
+        store.append(call.call_sid.clone(), ended()).await.unwrap();
+        // The tokens of a session are known only after its end.
+        store.append(call.call_sid.clone(), Entry::Usage(Usage::default())).await.unwrap();
         tokio::time::advance(KEEP_ENDED - Duration::from_secs(1)).await;
         let kept = store.record(&call.call_sid).await.unwrap().unwrap();
         assert_eq!(kept.outcome, Some(Outcome::CallerHungUp));
@@ -119,14 +122,14 @@ mod tests {
         let used = Usage { input_text_tokens: 3, ..Usage::default() };
         for _ in 0..2 {
             store.begin(call.clone()).await.unwrap();
-            store.append(&call.call_sid, Entry::Usage(used)).await.unwrap();
-            store.append(&call.call_sid, ended()).await.unwrap();
+            store.append(call.call_sid.clone(), Entry::Usage(used)).await.unwrap();
+            store.append(call.call_sid.clone(), ended()).await.unwrap();
         }
         assert_eq!(store.record(&call.call_sid).await.unwrap().unwrap().usage.input_text_tokens, 6);
     }
 
     #[tokio::test]
     async fn an_unknown_call_takes_no_entries() {
-        assert!(MemoryStore::new(Clock).append(&record().call_sid, ended()).await.is_err());
+        assert!(MemoryStore::new(Clock).append(record().call_sid, ended()).await.is_err());
     }
 }

@@ -14,17 +14,17 @@ pub use record::{CallRecord, CallSid, Direction, Entry, InvalidCallSid, NextStep
 /// here as soon as it is known.
 pub trait CallStore: Send + Sync + 'static {
     /// A leg of the call begins. Keeps what is known of the call from earlier legs; it counts as live again.
-    fn begin(&self, call: CallRecord) -> StoreFuture<'_, ()>;
+    fn begin(&self, call: CallRecord) -> StoreFuture<()>;
 
     /// Adds to the record of a call that was begun. An entry for an unknown call is lost, with an error.
-    fn append(&self, call: &CallSid, entry: Entry) -> StoreFuture<'_, ()>;
+    fn append(&self, call: CallSid, entry: Entry) -> StoreFuture<()>;
 
     /// The record as it stands, or `None` when the call is unknown or was forgotten.
-    fn record(&self, call: &CallSid) -> StoreFuture<'_, Option<CallRecord>>;
+    fn record(&self, call: &CallSid) -> StoreFuture<Option<CallRecord>>;
 }
 
-/// What a [`CallStore`] answers with.
-pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+/// What a [`CallStore`] answers with. It borrows nothing, so that a leg can go on while the store is at work.
+pub type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// The store, shared by all calls of a worker.
 pub type SharedStore = Arc<dyn CallStore>;

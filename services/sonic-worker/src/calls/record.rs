@@ -126,7 +126,8 @@ pub enum Speaker {
 pub struct Turn {
     /// By whom.
     pub speaker: Speaker,
-    /// The caller's words as the model recognised them, or the agent's as it spoke them.
+    /// The caller's words as the model recognised them, or the agent's as it planned to speak them: whole, also when the
+    /// caller interrupted.
     pub text: String,
     /// When: the caller's words were recognised, or the agent's audio began.
     #[serde(serialize_with = "milliseconds")]

@@ -37,6 +37,11 @@ impl Leaving {
         if heard_out { self.done_at.min(self.give_up_at) } else { self.give_up_at }
     }
 
+    /// A decision to hang up does not undo one to hand over.
+    pub(super) fn yields_to(&self, next_step: &NextStep) -> bool {
+        matches!(self.next_step, NextStep::HangUp { .. }) || matches!(next_step, NextStep::Transfer { .. })
+    }
+
     /// A caller who speaks over the goodbye has something left to say; one who asked for a human still wants one.
     pub(super) fn is_called_off_by_the_caller(&self) -> bool {
         matches!(self.next_step, NextStep::HangUp { .. })

@@ -15,7 +15,6 @@ mod leaving;
 mod ports;
 mod tool_calls;
 mod turns;
-mod waiting_audio;
 
 use std::{
     collections::VecDeque,
@@ -31,7 +30,6 @@ use self::{
     leaving::Leaving,
     tool_calls::{Requested, ToolCalls},
     turns::Turns,
-    waiting_audio::WaitingAudio,
 };
 pub use self::{
     ports::{Input, LegEnd, Output, ToolCall},
@@ -46,6 +44,8 @@ use crate::{
 
 /// Tries at opening a model session before the caller is told that it does not work.
 const OPEN_TRIES: u32 = 3;
+/// The caller has waited long enough by then: a start that fails later is the last.
+const RETRY_FOR: Duration = Duration::from_secs(4);
 /// The pause before another try is drawn from zero to this, doubled each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// How long a closed session may take to end its stream. Its place counts against the account's quota until then.
@@ -58,10 +58,10 @@ pub struct Conversation {
     setup: Setup,
     entropy: Entropy,
     phase: Phase,
+    retry_until: Instant,
     session: Session,
     /// Whether an input stream to the model is there to be written to.
     streaming: bool,
-    waiting: WaitingAudio,
     pcm: Vec<u8>,
     epoch: u32,
     sent_samples: u64,
@@ -94,9 +94,9 @@ impl Conversation {
             setup,
             entropy,
             phase: Phase::Opening { attempt: 1 },
+            retry_until: time.started + RETRY_FOR,
             session,
             streaming: true,
-            waiting: WaitingAudio::default(),
             pcm: Vec::new(),
             epoch: 0,
             sent_samples: 0,
@@ -142,16 +142,14 @@ impl Conversation {
 
     fn handle_caller_audio(&mut self, mulaw: Bytes) {
         match self.phase {
-            Phase::Opening { .. } | Phase::Retrying { .. } => self.waiting.push(mulaw),
-            Phase::Live => self.tell_model(&mulaw),
-            Phase::Closing { .. } | Phase::Finished => {}
+            Phase::Live => {
+                self.pcm.clear();
+                mulaw::decode_into(&mulaw, &mut self.pcm);
+                self.outputs.extend(self.session.audio(&self.pcm).map(Output::SendAudio));
+            }
+            // Before `Accepted` the edge keeps the caller's audio back.
+            Phase::Opening { .. } | Phase::Retrying { .. } | Phase::Closing { .. } | Phase::Finished => {}
         }
-    }
-
-    fn tell_model(&mut self, mulaw: &[u8]) {
-        self.pcm.clear();
-        mulaw::decode_into(mulaw, &mut self.pcm);
-        self.outputs.extend(self.session.audio(&self.pcm).map(Output::SendAudio));
     }
 
     fn handle_heard(&mut self, sample: u64, epoch: u32) {
@@ -167,15 +165,14 @@ impl Conversation {
         self.phase = Phase::Live;
         self.outputs.push_back(Output::Accepted);
         self.outputs.extend(self.session.handle_opened().into_iter().map(Output::Send));
-        for mulaw in self.waiting.take() {
-            self.tell_model(&mulaw);
-        }
     }
 
     fn handle_refused(&mut self, failure: Failure, now: Instant) {
         self.streaming = false;
         match self.phase {
-            Phase::Opening { attempt } if failure.is_worth_a_retry() && attempt < OPEN_TRIES => {
+            Phase::Opening { attempt }
+                if failure.is_worth_a_retry() && attempt < OPEN_TRIES && now < self.retry_until =>
+            {
                 let longest = RETRY_PAUSE * 2_u32.pow(attempt - 1);
                 let pause = Duration::from_millis(self.entropy.between(0, longest.as_millis() as u64));
                 self.phase = Phase::Retrying { attempt: attempt + 1, at: now + pause };
@@ -205,6 +202,7 @@ impl Conversation {
                 self.note(turns.into_iter().flatten());
             }
             Told::AgentSays(sentence) => {
+                self.leaving.iter_mut().for_each(|leaving| leaving.agent_speaks(now));
                 let before = self.turns.agent_says(sentence, now);
                 self.note(before);
             }
@@ -219,9 +217,7 @@ impl Conversation {
     fn speak(&mut self, pcm: &[u8], now: Instant) {
         let mulaw = mulaw::encode_all(pcm);
         self.turns.agent_audio(now);
-        if let Some(leaving) = &mut self.leaving {
-            leaving.agent_speaks(now);
-        }
+        self.leaving.iter_mut().for_each(|leaving| leaving.agent_speaks(now));
         let first_sample = self.sent_samples;
         self.sent_samples += mulaw.len() as u64;
         self.outputs.push_back(Output::Speak { first_sample, epoch: self.epoch, mulaw });
@@ -240,9 +236,12 @@ impl Conversation {
             Requested::Run(call) => self.outputs.push_back(Output::RunTool(call)),
             Requested::Leave { next_step, result } => {
                 self.answer_tool(&id, result, now);
-                self.leaving = Some(Leaving::new(next_step, now));
+                if self.leaving.as_ref().is_none_or(|leaving| leaving.yields_to(&next_step)) {
+                    self.leaving = Some(Leaving::new(next_step, now));
+                }
             }
-            Requested::Unknown { result } => self.answer_tool(&id, result, now),
+            Requested::Refused { result } => self.answer_tool(&id, result, now),
+            Requested::Again => {}
         }
     }
 
@@ -272,6 +271,7 @@ impl Conversation {
     fn handle_deadlines(&mut self, now: Instant) {
         for (id, result) in self.tools.overdue(now) {
             self.answer_tool(&id, result, now);
+            self.outputs.push_back(Output::StopTool(id));
         }
         match self.phase {
             Phase::Retrying { attempt, at } if at <= now => self.retry(attempt),
@@ -297,9 +297,10 @@ impl Conversation {
         self.outputs.push_back(Output::OpenStream(opening));
     }
 
-    /// Whether the agent has nothing left to say and the caller has heard all of it.
+    /// Whether the caller has heard all that the agent has said so far. Whether more is to come shows only by its coming:
+    /// the end of a turn is not told before every tool request.
     fn agent_is_heard_out(&self) -> bool {
-        !self.turns.agent_is_speaking() && self.heard_samples >= self.sent_samples
+        self.heard_samples >= self.sent_samples
     }
 
     /// The conversation is over: writes down how and what comes next, tells the edge, and closes the model's session.

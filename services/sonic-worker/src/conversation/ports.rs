@@ -107,6 +107,8 @@ pub enum Output {
     },
     /// Run a tool beside the conversation and answer with `ToolFinished`.
     RunTool(ToolCall),
+    /// Stop a tool whose answer nobody waits for any more.
+    StopTool(ToolUseId),
     /// Add to the call's record.
     Note(Entry),
     /// The leg is over; tell the edge what comes next, after what was sent before.

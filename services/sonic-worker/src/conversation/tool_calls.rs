@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -14,6 +14,8 @@ use crate::{
 
 /// A tool that has not answered by then is answered for: without a result the model waits for ever.
 const LONGEST_RUN: Duration = Duration::from_secs(15);
+/// Tools that may run beside each other on one call.
+const MOST_AT_ONCE: usize = 16;
 const CONNECTING: &str = "Please hold the line while I connect you.";
 
 /// The tools the model has asked for and not yet been answered about.
@@ -21,6 +23,8 @@ const CONNECTING: &str = "Please hold the line while I connect you.";
 pub(super) struct ToolCalls {
     time: CallTime,
     running: BTreeMap<ToolUseId, Running>,
+    /// Every request there ever was: one that the model repeats must not be carried out twice.
+    seen: HashSet<ToolUseId>,
 }
 
 #[derive(Debug)]
@@ -32,14 +36,22 @@ struct Running {
 
 /// What a request leads to.
 pub(super) enum Requested {
+    /// It was requested before.
+    Again,
     Run(ToolCall),
-    Leave { next_step: NextStep, result: Value },
-    Unknown { result: Value },
+    Leave {
+        next_step: NextStep,
+        result: Value,
+    },
+    /// It cannot be run.
+    Refused {
+        result: Value,
+    },
 }
 
 impl ToolCalls {
     pub(super) fn new(time: CallTime) -> Self {
-        Self { time, running: BTreeMap::new() }
+        Self { time, running: BTreeMap::new(), seen: HashSet::new() }
     }
 
     pub(super) fn request(
@@ -50,10 +62,17 @@ impl ToolCalls {
         input: Value,
         now: Instant,
     ) -> Requested {
+        if !self.seen.insert(id.clone()) {
+            return Requested::Again;
+        }
+        let busy = self.running.len() >= MOST_AT_ONCE;
         self.running.insert(id.clone(), Running { name: name.clone(), input: input.clone(), since: now });
         match name.as_str() {
             name if !offered.iter().any(|tool| tool.name == name) => {
-                Requested::Unknown { result: json!({ "error": format!("there is no tool {name}") }) }
+                Requested::Refused { result: json!({ "error": format!("there is no tool {name}") }) }
+            }
+            _ if busy => {
+                Requested::Refused { result: json!({ "error": "too many tools are running: ask again later" }) }
             }
             HANG_UP => Requested::Leave {
                 next_step: NextStep::HangUp { say: None },

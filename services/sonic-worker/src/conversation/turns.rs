@@ -28,7 +28,8 @@ impl CallTime {
 #[derive(Debug)]
 pub(super) struct Turns {
     time: CallTime,
-    /// The trigger that made the agent speak first comes back as if the caller had said it.
+    /// The trigger that makes the agent speak first may come back as if the caller had said it; not after the agent
+    /// has spoken.
     opening_text: Option<String>,
     caller_said: Option<Instant>,
     agent: Option<AgentTurn>,
@@ -50,13 +51,9 @@ impl Turns {
         self.time
     }
 
-    pub(super) fn agent_is_speaking(&self) -> bool {
-        self.agent.as_ref().is_some_and(|agent| agent.speaking)
-    }
-
     /// The caller's turn, unless it is the trigger's echo. The agent's turn before it comes out first: see `flush`.
     pub(super) fn caller_said(&mut self, text: String, now: Instant) -> [Option<Turn>; 2] {
-        if self.opening_text.take_if(|opening| *opening == text).is_some() {
+        if self.opening_text.as_deref().is_some_and(|opening| is_echo(opening, &text)) {
             return [None, None];
         }
         self.caller_said = Some(now);
@@ -71,6 +68,7 @@ impl Turns {
             turn.text.push_str(sentence.trim());
             return None;
         }
+        self.opening_text = None;
         let before = self.flush();
         let (text, at) = (sentence.trim().to_owned(), self.time.at(now));
         let turn = Turn { speaker: Speaker::Agent, text, at, interrupted: false, latency_ms: None };
@@ -103,4 +101,10 @@ impl Turns {
     pub(super) fn flush(&mut self) -> Option<Turn> {
         self.agent.take().map(|agent| agent.turn)
     }
+}
+
+fn is_echo(trigger: &str, text: &str) -> bool {
+    let words =
+        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    words(trigger) == words(text)
 }

@@ -1,18 +1,19 @@
 use offhook_proto::voice::v1::{GetRequest, GetResponse, NextStepRequest, NextStepResponse, calls_server::Calls};
 use tonic::{Request, Response, Status};
 
-use super::convert;
+use super::{Questions, convert};
 use crate::calls::{CallRecord, SharedStore};
 
 /// Answers questions about calls from the store.
 pub struct CallsService {
     store: SharedStore,
+    questions: Questions,
 }
 
 impl CallsService {
-    /// Answers from `store`.
-    pub fn new(store: SharedStore) -> Self {
-        Self { store }
+    /// Answers from `store`, and tells `questions` what was asked.
+    pub fn new(store: SharedStore, questions: Questions) -> Self {
+        Self { store, questions }
     }
 
     async fn record(&self, call_sid: String) -> Result<CallRecord, Status> {
@@ -26,6 +27,7 @@ impl CallsService {
 impl Calls for CallsService {
     async fn next_step(&self, request: Request<NextStepRequest>) -> Result<Response<NextStepResponse>, Status> {
         let record = self.record(request.into_inner().call_sid).await?;
+        self.questions.asked(&record.call_sid);
         Ok(Response::new(NextStepResponse { step: Some(convert::next_step(record.next_step)) }))
     }
 

@@ -8,13 +8,17 @@ use offhook_hosting::{entropy::Entropy, lifecycle::Lifecycle, telemetry};
 use offhook_proto::voice::v1::{FromEdge, ToEdge, conversations_server::Conversations, from_edge};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument, info, info_span, warn};
 
-use super::convert::{self, Start};
+use super::{
+    Questions,
+    convert::{self, Start},
+};
 use crate::{
     agent::Agent,
-    calls::CallRecord,
+    calls::{CallRecord, CallSid, Outcome},
     conversation::{CallTime, Conversation, Input},
     metrics::RefusedLeg,
     nova::Usage,
@@ -34,6 +38,8 @@ pub struct Worker {
     pub agent: Arc<Agent>,
     /// How many legs there may be at a time.
     pub max_sessions: usize,
+    /// Who is told what Twilio asks about ended legs.
+    pub questions: Questions,
     /// When to stop taking legs, and when to end them.
     pub lifecycle: Lifecycle,
     /// Where each leg's randomness comes from.
@@ -45,6 +51,7 @@ pub struct ConversationsService {
     services: Services,
     agent: Arc<Agent>,
     places: Arc<Semaphore>,
+    questions: Questions,
     lifecycle: Lifecycle,
     entropy: Mutex<Entropy>,
 }
@@ -52,9 +59,9 @@ pub struct ConversationsService {
 impl ConversationsService {
     /// Takes legs for `worker`.
     pub fn new(worker: Worker) -> Self {
-        let Worker { services, agent, max_sessions, lifecycle, entropy } = worker;
+        let Worker { services, agent, max_sessions, questions, lifecycle, entropy } = worker;
         let places = Arc::new(Semaphore::new(max_sessions));
-        Self { services, agent, places, lifecycle, entropy: Mutex::new(entropy) }
+        Self { services, agent, places, questions, lifecycle, entropy: Mutex::new(entropy) }
     }
 
     fn admit(&self) -> Result<OwnedSemaphorePermit, Status> {
@@ -72,7 +79,7 @@ impl ConversationsService {
         Leg {
             services: self.services.clone(),
             agent: Arc::clone(&self.agent),
-            lifecycle: self.lifecycle.clone(),
+            hard_stop: self.lifecycle.hard_stop().clone(),
             entropy: self.entropy.lock().unwrap_or_else(PoisonError::into_inner).fork(),
         }
     }
@@ -92,10 +99,13 @@ impl Conversations for ConversationsService {
         );
         telemetry::continue_trace(&span, telemetry::received_trace(request.metadata()));
         let (to_edge, messages) = mpsc::channel(TO_EDGE_CAPACITY);
-        let leg = self.leg();
+        let (leg, questions) = (self.leg(), self.questions.clone());
         let serve = async move {
-            leg.serve(request.into_inner(), to_edge).await;
+            let ended = leg.serve(request.into_inner(), to_edge).await;
             drop(place);
+            if let Some(call) = ended {
+                questions.await_question(&call).await;
+            }
         };
         self.lifecycle.tasks().spawn(serve.instrument(span));
         Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
@@ -106,31 +116,39 @@ impl Conversations for ConversationsService {
 struct Leg {
     services: Services,
     agent: Arc<Agent>,
-    lifecycle: Lifecycle,
+    hard_stop: CancellationToken,
     entropy: Entropy,
 }
 
 impl Leg {
-    async fn serve(self, mut from_edge: Streaming<FromEdge>, to_edge: ToEdgeSender) {
+    /// Serves the leg to its end; the call, if Twilio will ask what comes next.
+    async fn serve(self, mut from_edge: Streaming<FromEdge>, to_edge: ToEdgeSender) -> Option<CallSid> {
         let _live = self.services.metrics.leg();
-        let start = match receive_start(&mut from_edge).await {
+        let start = tokio::select! {
+            start = receive_start(&mut from_edge) => start,
+            () = self.hard_stop.cancelled() => Err(Status::unavailable("this worker is stopping")),
+        };
+        let start = match start {
             Ok(start) => start,
             Err(status) => {
                 self.services.metrics.leg_refused(RefusedLeg::NoStart);
                 warn!(error = status.message(), "refused a leg");
                 // An edge that is gone does not need to know.
                 let _ = to_edge.send(Err(status)).await;
-                return;
+                return None;
             }
         };
         let span = tracing::Span::current();
         span.record("call.sid", start.call.as_str()).record("stream.sid", &start.stream_sid);
         info!("a leg begins");
+        let (call, store) = (start.call.clone(), Arc::clone(&self.services.store));
         self.converse(start, from_edge, to_edge).await;
+        let record = store.record(&call).await.ok().flatten()?;
+        (record.outcome != Some(Outcome::CallerHungUp)).then_some(call)
     }
 
     async fn converse(self, start: Start, from_edge: Streaming<FromEdge>, to_edge: ToEdgeSender) {
-        let Self { services, agent, lifecycle, entropy } = self;
+        let Self { services, agent, hard_stop, entropy } = self;
         let time = CallTime { started: services.clock.now(), started_at: services.clock.wall() };
         let record = CallRecord {
             call_sid: start.call.clone(),
@@ -151,15 +169,14 @@ impl Leg {
         let tools = services.tools.specs(start.transfer_available);
         let conversation = Conversation::new(agent, tools, time, entropy);
         let metrics = services.metrics.clone();
-        let inputs = from_edge.map_while(Result::ok).filter_map(move |message| {
-            let input: Option<Input> = convert::input(message);
+        let inputs = from_edge.filter_map(move |message| {
+            let input: Option<Input> = message.map_or_else(|status| Some(convert::broken(&status)), convert::input);
             if input.is_none() {
                 metrics.ignored();
             }
             input
         });
-        let hard_stop = lifecycle.hard_stop().clone();
-        Runner::new(services, start.call, conversation, to_edge, hard_stop).run(inputs).await;
+        Runner::new(services, start.call, conversation, to_edge).run(inputs, hard_stop).await;
     }
 }
 

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use offhook_proto::voice::v1::{self as wire, from_edge, next_step, to_edge};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::{
     calls::{CallRecord, CallSid, Direction, NextStep, Speaker, ToolRun, Turn},
@@ -24,8 +24,10 @@ impl TryFrom<wire::Start> for Start {
             wire::Direction::Outbound => Direction::Outbound,
             wire::Direction::Inbound | wire::Direction::Unspecified => Direction::Inbound,
         };
-        if start.stream_sid.is_empty() {
-            return Err(Status::invalid_argument("start.stream_sid is required"));
+        for (name, value) in [("stream_sid", &start.stream_sid), ("account_sid", &start.account_sid)] {
+            if value.is_empty() {
+                return Err(Status::invalid_argument(format!("start.{name} is required")));
+            }
         }
         Ok(Self {
             call: call_sid(start.call_sid)?,
@@ -57,6 +59,12 @@ pub(crate) fn input(message: wire::FromEdge) -> Option<Input> {
     }
 }
 
+/// The edge's stream broke: a message could not be read, or the connection is gone.
+pub(crate) fn broken(status: &Status) -> Input {
+    let unreadable = matches!(status.code(), Code::Internal | Code::InvalidArgument | Code::OutOfRange);
+    Input::LegEnded(if unreadable { LegEnd::ProtocolError } else { LegEnd::ConnectionLost })
+}
+
 pub(crate) fn accepted() -> wire::ToEdge {
     to_edge(to_edge::Message::Accepted(wire::Accepted {}))
 }
@@ -67,6 +75,11 @@ pub(crate) fn speak(first_sample: u64, epoch: u32, mulaw: Bytes) -> wire::ToEdge
 
 pub(crate) fn hush(epoch: u32) -> wire::ToEdge {
     to_edge(to_edge::Message::Hush(wire::Hush { epoch }))
+}
+
+/// The leg is over before it began; what comes next is in the record.
+pub(crate) fn refused() -> Status {
+    Status::failed_precondition("the model took no session: ask Calls.NextStep")
 }
 
 pub(crate) fn next(step: NextStep) -> wire::ToEdge {

@@ -3,6 +3,8 @@
 mod calls;
 mod conversations;
 pub(crate) mod convert;
+mod questions;
 
 pub use calls::CallsService;
 pub use conversations::{ConversationsService, Worker};
+pub use questions::Questions;

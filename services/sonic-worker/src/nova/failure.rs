@@ -9,7 +9,7 @@ pub enum Failure {
     Unavailable,
     /// The service, or the way to it, is gone: worth another try on another connection.
     PeerGone,
-    /// No answer in time.
+    /// No answer in time: worth another try on another connection.
     TimedOut,
     /// The credentials or their permissions do not do; trying again cannot help.
     AccessDenied,
@@ -19,7 +19,7 @@ pub enum Failure {
     Garbled,
     /// The stream ended although the session had not.
     EndedEarly,
-    /// All places on this worker's connections are taken.
+    /// No session is free, on this worker's connections or in the account's quota.
     NoCapacity,
 }
 
@@ -27,13 +27,8 @@ impl Failure {
     /// Whether opening a session again, after a pause, may succeed.
     pub fn is_worth_a_retry(self) -> bool {
         match self {
-            Self::Throttled | Self::Unavailable | Self::PeerGone => true,
-            Self::TimedOut
-            | Self::AccessDenied
-            | Self::Rejected
-            | Self::Garbled
-            | Self::EndedEarly
-            | Self::NoCapacity => false,
+            Self::Throttled | Self::Unavailable | Self::PeerGone | Self::TimedOut => true,
+            Self::AccessDenied | Self::Rejected | Self::Garbled | Self::EndedEarly | Self::NoCapacity => false,
         }
     }
 

@@ -119,7 +119,9 @@ pub enum ServerEvent {
     Usage(Usage),
     /// The session is complete: only after the client's `promptEnd`.
     CompletionEnd,
-    /// Part of a tool block's frame, or an event of another kind; nothing depends on it.
+    /// A tool block begins or ends; all that matters is in [`ServerEvent::ToolUse`].
+    ToolFrame,
+    /// An event of a kind that this version does not know, or that it cannot read.
     Unknown,
 }
 
@@ -158,7 +160,7 @@ impl From<Event<'_>> for ServerEvent {
         } else if let Some(end) = event.content_end {
             end.into()
         } else if let Some(tool) = event.tool_use {
-            Self::ToolUse { id: ToolUseId(tool.tool_use_id), name: tool.tool_name, input: object(&tool.content) }
+            Self::ToolUse { id: ToolUseId(tool.tool_use_id), name: tool.tool_name, input: object(tool.content) }
         } else if let Some(usage) = event.usage_event {
             Self::Usage(usage.details.total.into())
         } else if event.completion_start.is_some() {
@@ -171,13 +173,16 @@ impl From<Event<'_>> for ServerEvent {
     }
 }
 
-/// Tool input is JSON in a string, sometimes encoded twice (livekit/agents PR 5411).
-fn object(content: &str) -> Value {
-    match serde_json::from_str(content) {
-        Ok(Value::String(inner)) => serde_json::from_str(&inner).ok().filter(Value::is_object).unwrap_or(Value::Null),
-        Ok(value @ Value::Object(_)) => value,
-        Ok(_) | Err(_) => Value::Null,
+/// Tool input is JSON in a string, sometimes encoded twice (livekit/agents PR 5411); an object is taken as it is.
+fn object(content: Value) -> Value {
+    const MOST_ENCODINGS: usize = 3;
+    let mut content = content;
+    for _ in 0..MOST_ENCODINGS {
+        if let Value::String(inner) = content {
+            content = serde_json::from_str(&inner).unwrap_or(Value::Null);
+        }
     }
+    if content.is_object() { content } else { Value::Null }
 }
 
 #[derive(Deserialize)]
@@ -219,8 +224,8 @@ struct ContentStart<'a> {
     kind: Cow<'a, str>,
     #[serde(borrow)]
     role: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    additional_model_fields: Option<Cow<'a, str>>,
+    #[serde(default)]
+    additional_model_fields: Value,
 }
 
 impl From<ContentStart<'_>> for ServerEvent {
@@ -232,16 +237,16 @@ impl From<ContentStart<'_>> for ServerEvent {
         };
         match &*start.kind {
             "AUDIO" => Self::AudioStart,
-            "TEXT" => Self::TextStart { role, stage: stage(start.additional_model_fields.as_deref()) },
+            "TEXT" => Self::TextStart { role, stage: stage(start.additional_model_fields) },
+            "TOOL" => Self::ToolFrame,
             _ => Self::Unknown,
         }
     }
 }
 
 /// The field is JSON in a string; without it the text counts as final, as on models that do not speculate.
-fn stage(fields: Option<&str>) -> GenerationStage {
-    let fields: Option<Value> = fields.and_then(|fields| serde_json::from_str(fields).ok());
-    match fields.as_ref().and_then(|fields| fields["generationStage"].as_str()) {
+fn stage(fields: Value) -> GenerationStage {
+    match object(fields)["generationStage"].as_str() {
         Some("SPECULATIVE") => GenerationStage::Speculative,
         Some(_) | None => GenerationStage::Final,
     }
@@ -268,6 +273,7 @@ impl From<ContentEnd<'_>> for ServerEvent {
         match &*end.kind {
             "AUDIO" => Self::AudioEnd(reason),
             "TEXT" => Self::TextEnd(reason),
+            "TOOL" => Self::ToolFrame,
             _ => Self::Unknown,
         }
     }
@@ -278,7 +284,8 @@ impl From<ContentEnd<'_>> for ServerEvent {
 struct ToolUse {
     tool_name: String,
     tool_use_id: String,
-    content: String,
+    #[serde(default)]
+    content: Value,
 }
 
 #[derive(Deserialize)]
@@ -342,8 +349,17 @@ mod tests {
         let text = |stage| ServerEvent::TextStart { role: Role::Assistant, stage };
         assert_eq!(start(json!(r#"{"generationStage":"SPECULATIVE"}"#)), text(GenerationStage::Speculative));
         assert_eq!(start(json!(r#"{"generationStage":"FINAL"}"#)), text(GenerationStage::Final));
+        assert_eq!(start(json!({"generationStage": "SPECULATIVE"})), text(GenerationStage::Speculative));
         assert_eq!(start(json!("not json")), text(GenerationStage::Final));
         assert_eq!(start(Value::Null), text(GenerationStage::Final));
+    }
+
+    #[test]
+    fn a_tool_request_whose_input_cannot_be_read_is_still_a_request_to_be_answered() {
+        for content in [json!("not json"), json!(7), json!([1]), Value::Null] {
+            let event = parse(json!({"toolUse": {"toolName": "find", "toolUseId": "T", "content": content}}));
+            assert!(matches!(event, ServerEvent::ToolUse { input: Value::Null, .. }), "{event:?}");
+        }
     }
 
     #[test]
@@ -358,7 +374,7 @@ mod tests {
 
     #[test]
     fn tool_input_is_read_even_when_encoded_twice() {
-        for content in [r#"{"id":"42"}"#, r#""{\"id\":\"42\"}""#] {
+        for content in [json!(r#"{"id":"42"}"#), json!(r#""{\"id\":\"42\"}""#), json!({"id": "42"})] {
             let event = parse(json!({"toolUse": {"toolName": "find", "toolUseId": "T", "content": content}}));
             let ServerEvent::ToolUse { id, name, input } = event else { panic!("{event:?}") };
             assert_eq!((id.as_str(), name.as_str(), input), ("T", "find", json!({"id": "42"})));

@@ -232,6 +232,7 @@ impl Session {
             ServerEvent::AudioEnd(StopReason::PartialTurn | StopReason::ToolUse | StopReason::Other)
             | ServerEvent::CompletionStart
             | ServerEvent::CompletionEnd
+            | ServerEvent::ToolFrame
             | ServerEvent::Unknown => None,
         }
     }

@@ -12,9 +12,9 @@ use offhook_proto::voice::v1::{
 use serde_json::{Value, json};
 use sonic_worker::{
     agent::Agent,
-    bedrock::{ModelOutput, ModelStreams, OpenFuture},
+    bedrock::{ModelOutput, ModelStreams, OpenFuture, StreamFailure},
     calls::{MemoryStore, RecordFiles},
-    grpc::{CallsService, ConversationsService, Worker},
+    grpc::{CallsService, ConversationsService, Questions, Worker},
     metrics::Metrics,
     nova::{ClientEvent, Failure, ServerEvent, ToolSpec},
     runner::Services,
@@ -56,11 +56,13 @@ impl TestWorker {
             metrics: Metrics::new(&Telemetry::for_metrics("test").meter("test")),
             clock: Clock,
         };
-        let calls = CallsService::new(Arc::clone(&services.store));
+        let questions = Questions::default();
+        let calls = CallsService::new(Arc::clone(&services.store), questions.clone());
         let worker = Worker {
             services,
             agent: Arc::new(Agent::demo()),
             max_sessions: 2,
+            questions,
             lifecycle: lifecycle.clone(),
             entropy: Entropy::from_seed(1),
         };
@@ -159,7 +161,7 @@ impl ModelStreams for Doubles {
         let doubles = self.doubles.clone();
         Box::pin(async move {
             if let Some(failure) = refusal {
-                return Err(failure);
+                return Err(failure.into());
             }
             let (output, events) = mpsc::channel(64);
             doubles.send(ModelDouble { input, output }).await.unwrap();
@@ -171,7 +173,7 @@ impl ModelStreams for Doubles {
 /// The model's end of a session.
 pub(crate) struct ModelDouble {
     input: mpsc::Receiver<ClientEvent>,
-    output: mpsc::Sender<Result<ServerEvent, Failure>>,
+    output: mpsc::Sender<Result<ServerEvent, StreamFailure>>,
 }
 
 impl ModelDouble {
@@ -226,7 +228,7 @@ impl ModelDouble {
     }
 
     pub(crate) async fn breaks(self, failure: Failure) {
-        self.output.send(Err(failure)).await.unwrap();
+        self.output.send(Err(failure.into())).await.unwrap();
     }
 }
 

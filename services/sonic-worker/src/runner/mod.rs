@@ -3,24 +3,33 @@
 //! This is the only place of a leg that awaits. Nothing in it waits for one party alone: what the edge or the model is
 //! too slow to take stays in a bounded outbox.
 
-use std::time::{Duration, Instant};
+mod model;
+mod record;
+mod running_tools;
 
+use std::{
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
 use offhook_hosting::clock::Clock;
 use offhook_proto::voice::v1::ToEdge;
-use serde_json::Value;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{sync::mpsc, time::Sleep};
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
-use tracing::{Instrument, Span, debug, info, info_span, warn};
+use tracing::{debug, warn};
 
+use self::{model::Model, record::RecordWriter, running_tools::RunningTools};
 use crate::{
-    bedrock::{INPUT_CAPACITY, ModelOutput, OpenFuture, SharedStreams},
-    calls::{CallSid, Entry, RecordFiles, SharedStore},
+    bedrock::{INPUT_CAPACITY, SharedStreams},
+    calls::{CallSid, RecordFiles, SharedStore},
     conversation::{Conversation, Input, LegEnd, Output},
     grpc::convert,
-    metrics::{Dropped, Live, Metrics},
-    nova::{ClientEvent, Failure, ToolUseId},
+    metrics::{Dropped, Metrics},
+    nova::ClientEvent,
     outbox::Outbox,
     tools::Tools,
 };
@@ -30,7 +39,7 @@ const MOST_CALLER_AUDIO_EVENTS: usize = 150;
 /// Agent audio that may wait for the edge: a minute, in samples.
 const MOST_AGENT_AUDIO_SAMPLES: usize = 60 * 8_000;
 /// How long the last words for the edge may take.
-const FLUSH_DEADLINE: Duration = Duration::from_secs(1);
+const LAST_WORDS_DEADLINE: Duration = Duration::from_secs(1);
 
 /// What legs need of their worker.
 #[derive(Clone)]
@@ -55,55 +64,41 @@ pub type ToEdgeSender = mpsc::Sender<Result<ToEdge, Status>>;
 /// Serves one leg to its end.
 pub struct Runner {
     services: Services,
-    call: CallSid,
     conversation: Conversation,
+    record: RecordWriter,
     edge: Option<ToEdgeSender>,
     edge_outbox: Outbox<Result<ToEdge, Status>>,
     model: Model,
     model_input: Option<mpsc::Sender<ClientEvent>>,
-    input_ends: bool,
     model_outbox: Outbox<ClientEvent>,
-    tools: JoinSet<(ToolUseId, Value)>,
-    hard_stop: CancellationToken,
-}
-
-/// What comes back from the model, as far as its stream is open.
-#[derive(Default)]
-struct Model {
-    opening: Option<OpenFuture>,
-    output: Option<ModelOutput>,
-    span: Option<Span>,
-    _live: Option<Live>,
+    input_ends: bool,
+    tools: RunningTools,
 }
 
 impl Runner {
     /// `conversation` begins its work when [`Runner::run`] does.
-    pub fn new(
-        services: Services,
-        call: CallSid,
-        conversation: Conversation,
-        edge: ToEdgeSender,
-        hard_stop: CancellationToken,
-    ) -> Self {
+    pub fn new(services: Services, call: CallSid, conversation: Conversation, edge: ToEdgeSender) -> Self {
         Self {
+            record: RecordWriter::new(services.store.clone(), call, services.metrics.clone()),
             services,
-            call,
             conversation,
             edge: Some(edge),
             edge_outbox: Outbox::new(MOST_AGENT_AUDIO_SAMPLES),
             model: Model::default(),
             model_input: None,
-            input_ends: false,
             model_outbox: Outbox::new(MOST_CALLER_AUDIO_EVENTS),
-            tools: JoinSet::new(),
-            hard_stop,
+            input_ends: false,
+            tools: RunningTools::default(),
         }
     }
 
-    /// Runs until the conversation is finished. `from_edge` ends when the edge does.
-    pub async fn run(mut self, mut from_edge: impl Stream<Item = Input> + Unpin) {
+    /// Runs until the conversation is finished. `from_edge` ends when the edge does; `hard_stop` when the worker must.
+    pub async fn run(mut self, mut from_edge: impl Stream<Item = Input> + Unpin, hard_stop: CancellationToken) {
         let mut edge_is_there = true;
-        let mut stopping = false;
+        // Both are registered once, not at every frame: other legs share the token and the timers.
+        let hard_stop = hard_stop.cancelled_owned();
+        let mut alarm = pin!(Alarm::default());
+        let mut hard_stop = pin!(hard_stop.fuse());
         loop {
             while let Some(output) = self.conversation.poll_output() {
                 if matches!(output, Output::Finished) {
@@ -111,23 +106,22 @@ impl Runner {
                 }
                 self.carry_out(output).await;
             }
+            alarm.as_mut().set_for(self.conversation.poll_deadline());
             let input = tokio::select! {
                 () = send(&mut self.edge, &mut self.edge_outbox), if self.edge.is_some() && !self.edge_outbox.is_empty() => continue,
                 () = send(&mut self.model_input, &mut self.model_outbox), if self.model_input.is_some() && !self.model_outbox.is_empty() => {
                     self.end_input_when_sent();
                     continue;
                 }
+                () = self.record.write_one(), if self.record.is_behind() => continue,
                 input = from_edge.next(), if edge_is_there => input.unwrap_or_else(|| {
                     edge_is_there = false;
                     Input::LegEnded(LegEnd::ConnectionLost)
                 }),
-                input = self.model.recv(&self.services.metrics) => input,
-                Some(done) = self.tools.join_next() => match done {
-                    Ok((id, result)) => Input::ToolFinished { id, result },
-                    Err(error) => { warn!(%error, "a tool broke; its deadline answers for it"); continue }
-                },
-                () = until(self.conversation.poll_deadline()) => Input::Deadline,
-                () = self.hard_stop.cancelled(), if !stopping => { stopping = true; Input::Stop }
+                input = self.model.next(&self.services.metrics, self.input_ends) => input,
+                (id, result) = self.tools.next() => Input::ToolFinished { id, result },
+                () = &mut alarm => Input::Deadline,
+                () = &mut hard_stop => Input::Stop,
             };
             if matches!(input, Input::StreamEnded(_) | Input::StreamRefused(_)) {
                 self.forget_model();
@@ -142,7 +136,7 @@ impl Runner {
             Output::Send(event) => self.model_outbox.push(event),
             Output::SendAudio(event) => {
                 let dropped = self.model_outbox.push_audio(event, 1);
-                (0..dropped).for_each(|_| self.services.metrics.dropped(Dropped::CallerAudio));
+                self.services.metrics.dropped(Dropped::CallerAudio, dropped);
             }
             Output::EndInput => {
                 self.input_ends = true;
@@ -153,49 +147,43 @@ impl Runner {
                 self.forget_model();
             }
             Output::Accepted => self.edge_outbox.push(Ok(convert::accepted())),
-            Output::Refused => {
-                info!("the model took no session");
-                self.edge_outbox
-                    .push(Err(Status::failed_precondition("the model took no session: ask Calls.NextStep")));
-            }
             Output::Speak { first_sample, epoch, mulaw } => {
                 let samples = mulaw.len();
                 let dropped = self.edge_outbox.push_audio(Ok(convert::speak(first_sample, epoch, mulaw)), samples);
-                (0..dropped).for_each(|_| self.services.metrics.dropped(Dropped::AgentAudio));
+                self.services.metrics.dropped(Dropped::AgentAudio, dropped);
             }
             Output::Hush { epoch } => {
                 self.services.metrics.interrupted();
                 self.edge_outbox.drop_audio();
                 self.edge_outbox.push(Ok(convert::hush(epoch)));
             }
-            Output::RunTool(call) => {
-                let tools = self.services.tools.clone();
-                let span = info_span!("tool", tool.use_id = %call.id);
-                self.tools.spawn(async move { (call.id, tools.run(&call.name, call.input).await) }.instrument(span));
+            Output::RunTool(call) => self.tools.start(self.services.tools.clone(), call),
+            Output::StopTool(id) => self.tools.stop(&id),
+            Output::Note(entry) => self.record.note(entry),
+            // The edge asks the store what comes next as soon as it knows that the leg is over.
+            Output::Refused => {
+                warn!("gave up opening a session");
+                self.record.flush().await;
+                self.edge_outbox.push(Err(convert::refused()));
             }
-            Output::Note(entry) => self.note(entry).await,
-            Output::Next(step) => self.edge_outbox.push(Ok(convert::next(step))),
+            Output::Next(step) => {
+                self.record.flush().await;
+                self.edge_outbox.push(Ok(convert::next(step)));
+            }
             Output::Finished => {}
         }
     }
 
     fn open_stream(&mut self, opening: Vec<ClientEvent>) {
         let (input, events) = mpsc::channel(INPUT_CAPACITY);
-        let span = info_span!("model session", otel.kind = "client");
         for event in opening {
             // The channel is new and larger than any opening; whatever does not fit goes the way of all events.
             if let Err(error) = input.try_send(event) {
                 self.model_outbox.push(error.into_inner());
             }
         }
-        let opening = self.services.streams.open(events).instrument(span.clone());
         self.model_input = Some(input);
-        self.model = Model {
-            opening: Some(Box::pin(opening)),
-            _live: Some(self.services.metrics.session()),
-            span: Some(span),
-            output: None,
-        };
+        self.model = Model::open(self.services.streams.open(events), &self.services.metrics);
     }
 
     fn forget_model(&mut self) {
@@ -211,16 +199,6 @@ impl Runner {
         }
     }
 
-    async fn note(&mut self, entry: Entry) {
-        self.services.metrics.noted(&entry);
-        if let Entry::Ended { outcome, .. } = &entry {
-            info!(call.outcome = outcome.as_str(), "the conversation ended");
-        }
-        if let Err(error) = self.services.store.append(&self.call, entry).await {
-            warn!(%error, "the call's record is not whole");
-        }
-    }
-
     /// Says the last words to the edge and leaves the record behind.
     async fn leave(mut self) {
         let flush = async {
@@ -228,55 +206,11 @@ impl Runner {
                 send(&mut self.edge, &mut self.edge_outbox).await;
             }
         };
-        if tokio::time::timeout(FLUSH_DEADLINE, flush).await.is_err() {
+        if tokio::time::timeout(LAST_WORDS_DEADLINE, flush).await.is_err() {
             debug!("the edge did not take the last messages");
         }
         self.edge = None;
-        let Some(files) = &self.services.files else { return };
-        match self.services.store.record(&self.call).await {
-            Ok(Some(record)) => {
-                if let Err(error) = files.write(&record).await {
-                    warn!(%error, "the call's record could not be written to its file");
-                }
-            }
-            Ok(None) => warn!("the call's record is gone before it could be written to its file"),
-            Err(error) => warn!(%error, "the call's record could not be read"),
-        }
-    }
-}
-
-impl Model {
-    /// What the stream does next; never, while there is none.
-    async fn recv(&mut self, metrics: &Metrics) -> Input {
-        if let Some(opening) = &mut self.opening {
-            let opened = opening.await;
-            self.opening = None;
-            metrics.session_start(opened.as_ref().err().copied());
-            return self.handle_opened(opened);
-        }
-        let Some(output) = &mut self.output else { return std::future::pending().await };
-        match output.recv().await {
-            Some(Ok(event)) => Input::Model(event),
-            Some(Err(failure)) => self.handle_ended(Some(failure)),
-            None => self.handle_ended(None),
-        }
-    }
-
-    fn handle_opened(&mut self, opened: Result<ModelOutput, Failure>) -> Input {
-        match opened {
-            Ok(output) => {
-                self.output = Some(output);
-                Input::StreamOpened
-            }
-            Err(failure) => Input::StreamRefused(failure),
-        }
-    }
-
-    fn handle_ended(&self, failure: Option<Failure>) -> Input {
-        if let (Some(span), Some(failure)) = (&self.span, failure) {
-            span.in_scope(|| warn!(%failure, "the model's stream broke"));
-        }
-        Input::StreamEnded(failure)
+        self.record.finish(self.services.files.as_ref()).await;
     }
 }
 
@@ -292,9 +226,35 @@ async fn send<T>(sender: &mut Option<mpsc::Sender<T>>, outbox: &mut Outbox<T>) {
     }
 }
 
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
+/// A timer that is set anew only when its time changes, and never rings while it has none.
+#[derive(Default)]
+struct Alarm {
+    at: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Alarm {
+    fn set_for(mut self: Pin<&mut Self>, at: Option<Instant>) {
+        if self.at == at {
+            return;
+        }
+        self.at = at;
+        match (at, &mut self.sleep) {
+            (Some(at), Some(sleep)) => sleep.as_mut().reset(at.into()),
+            (Some(at), sleep @ None) => *sleep = Some(Box::pin(tokio::time::sleep_until(at.into()))),
+            (None, sleep) => *sleep = None,
+        }
+    }
+}
+
+impl Future for Alarm {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Some(sleep) = &mut self.sleep else { return Poll::Pending };
+        std::task::ready!(sleep.as_mut().poll(context));
+        // It rings once; the next time is set by whoever was woken.
+        (self.at, self.sleep) = (None, None);
+        Poll::Ready(())
     }
 }
