@@ -33,6 +33,7 @@ pub async fn run(call: ScenarioCall, settings: Settings, seed: u64, out: Option<
     let report = twilio.call_watched(caller, CallOptions::default(), events).await;
     show.await?;
     let mut differences = oracle::missing(&report, &hears);
+    differences.extend(oracle::bad_end(&report));
     differences.extend(oracle::logged(&report));
     for difference in &differences {
         println!("    WRONG: {difference}");

@@ -1,10 +1,13 @@
 //! Compares what each side of a call said with what the other side heard, without asking the system between them.
 //!
 //! Tone words are compared as text, recordings sample by sample, after one pass through mu-law, which is all that a phone
-//! line does to them.
+//! line does to them. What was cut is excused only by what cut it: an interrupted sentence by a `clear` at the moment it
+//! broke off, a last one by the caller's hanging up in it.
+
+use std::time::Duration;
 
 use crate::{
-    bedrock::{HeardUtterance, SessionEnd, SessionReport},
+    bedrock::{HeardUtterance, SaidUtterance, SessionEnd, SessionReport},
     mulaw, tones,
     twilio::{CallEnd, CallReport, Utterance, codes},
 };
@@ -13,15 +16,19 @@ use crate::{
 const QUIET_EDGES: f64 = 0.1;
 /// A sample that is louder belongs to a recording's sound.
 const LOUD: u16 = 300;
+/// What ends together on the same line is noted at most this far apart.
+const TOGETHER: Duration = Duration::from_millis(300);
+/// Half a character, left where a sentence was cut.
+const CUT: char = '\u{fffd}';
 
 /// Everything that was not heard as said, in words; empty if all was.
 ///
 /// `sessions` are the model's sessions of this call, in order; `others` is what else could be heard on the line besides
 /// `<Say>`: the words of a human who was dialled.
 pub fn differences(call: &CallReport, sessions: &[SessionReport], others: &[String]) -> Vec<String> {
-    let mut differences = Vec::new();
+    let mut differences: Vec<String> = bad_end(call).into_iter().collect();
     agent_heard(call, sessions, &mut differences);
-    caller_heard(call, sessions, others, &mut differences);
+    differences.extend(caller_heard(call, sessions, others).err());
     for session in sessions {
         if session.end != Some(SessionEnd::ByTheBook) {
             differences.push(format!("the model's session did not end by the book: {:?}", session.end));
@@ -30,6 +37,15 @@ pub fn differences(call: &CallReport, sessions: &[SessionReport], others: &[Stri
     }
     differences.extend(logged(call));
     differences
+}
+
+/// An end that no caller wants.
+pub fn bad_end(call: &CallReport) -> Option<String> {
+    match call.end {
+        CallEnd::PatienceEnded => Some("the caller waited in vain".to_owned()),
+        CallEnd::ApplicationError => Some("the caller heard Twilio's application error".to_owned()),
+        CallEnd::CallerHungUp | CallEnd::HungUpByDocument | CallEnd::DocumentEnded | CallEnd::Rejected => None,
+    }
 }
 
 /// What Twilio would log that it should not have to. It logs 31921 whenever the server closes the stream, also on
@@ -41,12 +57,12 @@ pub fn logged(call: &CallReport) -> impl Iterator<Item = String> {
 
 /// What the caller was to hear, in this order, and did not.
 pub fn missing(call: &CallReport, hears: &[String]) -> Vec<String> {
-    let heard = line(&call.heard);
-    let mut from = 0;
+    let heard: String = call.heard.iter().map(|utterance| squeezed(&utterance.text)).collect();
+    let mut rest = heard.as_str();
     let mut missing = Vec::new();
     for sentence in hears {
-        match heard[from..].find(&squeezed(sentence)) {
-            Some(at) => from += at + squeezed(sentence).len(),
+        match rest.split_once(squeezed(sentence).as_str()) {
+            Some((_, after)) => rest = after,
             None => missing.push(format!("the caller did not hear {sentence:?} (in this place)")),
         }
     }
@@ -55,12 +71,11 @@ pub fn missing(call: &CallReport, hears: &[String]) -> Vec<String> {
 
 fn agent_heard(call: &CallReport, sessions: &[SessionReport], differences: &mut Vec<String>) {
     let mut heard = sessions.iter().flat_map(|session| &session.heard);
-    for (nth, said) in call.said.iter().enumerate() {
-        let last = nth + 1 == call.said.len();
+    for said in &call.said {
         match heard.next() {
             Some(heard) if same_sound(said, heard) => {}
             // A caller who hangs up while speaking is heard in part, or not at all.
-            Some(_) | None if last && left_early(call) => {}
+            Some(_) | None if ends_with_the_call(said, call) => {}
             Some(heard) => {
                 differences.push(format!("the caller said {:?}, the agent heard {:?}", said.text, heard.text))
             }
@@ -86,47 +101,112 @@ fn sound(pcm: &[i16]) -> usize {
     pcm.iter().rposition(loud).map_or(0, |last| last + 1 - first)
 }
 
-fn caller_heard(call: &CallReport, sessions: &[SessionReport], others: &[String], differences: &mut Vec<String>) {
-    let heard = line(&call.heard);
-    let left_early = left_early(call);
-    let mut rest = heard.as_str();
-    for sentence in sessions.iter().flat_map(|session| &session.said) {
-        let words = squeezed(&sentence.text);
-        let common = common_prefix(rest, &words);
-        if common < words.len() && !left_early && sentence.interrupted_at_sample.is_none() {
-            let heard = rest.get(..words.len()).unwrap_or(rest);
-            differences.push(format!("the agent said {:?}, the caller heard {heard:?}", sentence.text));
-            return;
+fn caller_heard(call: &CallReport, sessions: &[SessionReport], others: &[String]) -> Result<(), String> {
+    let said = sessions.iter().flat_map(|session| &session.said).collect();
+    let others = call.spoken_by_twilio.iter().chain(others).map(|words| squeezed(words)).collect();
+    let mut listening = Listening { call, said, next: 0, others };
+    for utterance in &call.heard {
+        listening.follow(utterance)?;
+    }
+    listening.finish()
+}
+
+/// Follows what the caller heard along what was said.
+struct Listening<'a> {
+    call: &'a CallReport,
+    said: Vec<&'a SaidUtterance>,
+    next: usize,
+    others: Vec<String>,
+}
+
+impl Listening<'_> {
+    /// A stretch of speech is whole sentences, and at its end at most the beginning of one that was cut there.
+    fn follow(&mut self, utterance: &Utterance) -> Result<(), String> {
+        let heard = squeezed(&utterance.text);
+        let mut rest = heard.as_str();
+        while !rest.is_empty() {
+            let words =
+                self.said.get(self.next).map(|sentence| squeezed(&sentence.text)).filter(|words| !words.is_empty());
+            if let Some(after) = words.as_deref().and_then(|words| rest.strip_prefix(words)) {
+                rest = after;
+                self.next += 1;
+            } else if let Some(after) = self.others.iter().find_map(|words| strip(rest, words)) {
+                rest = after;
+            } else if let Some(words) = words
+                && self.was_cut(self.next, utterance)
+                && words.starts_with(rest.trim_end_matches(CUT))
+            {
+                self.next += 1;
+                return Ok(());
+            } else if self.is_interrupted(self.next) {
+                // Nothing of it was played before the clear.
+                self.next += 1;
+            } else {
+                return Err(match self.said.get(self.next) {
+                    Some(sentence) => format!("the agent said {:?}, the caller heard {rest:?}", sentence.text),
+                    None => format!("the caller heard {rest:?}, which nobody said"),
+                });
+            }
         }
-        // Where a sentence was cut, half a character may be left.
-        rest = &rest[common..];
-        rest = if common < words.len() { rest.trim_start_matches('\u{fffd}') } else { rest };
+        Ok(())
     }
-    let others: Vec<String> = call.spoken_by_twilio.iter().chain(others).map(|words| squeezed(words)).collect();
-    while let Some(next) =
-        others.iter().find_map(|words| rest.strip_prefix(words.as_str()).filter(|_| !words.is_empty()))
-    {
-        rest = next;
+
+    /// What was not heard at all was interrupted, or the caller left before it.
+    fn finish(self) -> Result<(), String> {
+        let interrupted =
+            (0..self.said.len()).filter(|&at| self.is_interrupted(at) && !self.is_interrupted(at.wrapping_sub(1)));
+        let interruptions = interrupted.count();
+        if self.call.clears.len() < interruptions {
+            return Err(format!(
+                "{interruptions} interruption(s), but the line was cleared {} time(s)",
+                self.call.clears.len()
+            ));
+        }
+        let unheard = (self.next..self.said.len()).find(|&at| !self.is_interrupted(at));
+        match unheard {
+            Some(at) if !self.caller_left_unanswered() => {
+                Err(format!("the agent said {:?}, the caller heard nothing of it", self.said[at].text))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
-    if !rest.is_empty() {
-        differences.push(format!("the caller heard {rest:?}, which nobody said"));
+
+    /// Whether the sentence may end where the utterance does.
+    fn was_cut(&self, sentence: usize, utterance: &Utterance) -> bool {
+        let end = utterance.at + utterance.lasted;
+        let cleared = self.call.clears.iter().any(|clear| end.abs_diff(clear.at) < TOGETHER);
+        (self.is_interrupted(sentence) && cleared) || ends_with_the_call(utterance, self.call)
+    }
+
+    fn is_interrupted(&self, sentence: usize) -> bool {
+        self.said.get(sentence).is_some_and(|sentence| sentence.interrupted_at_sample.is_some())
+    }
+
+    /// Whether the caller hung up while the agent was speaking, or before it had begun.
+    fn caller_left_unanswered(&self) -> bool {
+        let last_heard = self.call.heard.last();
+        let spoke_last = self.call.said.last().map(|said| said.at) >= last_heard.map(|heard| heard.at);
+        self.call.end == CallEnd::CallerHungUp
+            && (spoke_last || last_heard.is_none_or(|heard| ends_with_the_call(heard, self.call)))
     }
 }
 
-/// Whether the caller stopped listening while somebody may have been speaking.
-fn left_early(call: &CallReport) -> bool {
-    matches!(call.end, CallEnd::CallerHungUp | CallEnd::PatienceEnded)
+fn strip<'a>(rest: &'a str, words: &str) -> Option<&'a str> {
+    rest.strip_prefix(words).filter(|_| !words.is_empty())
 }
 
-fn common_prefix(a: &str, b: &str) -> usize {
-    a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count()
-}
-
-fn line(heard: &[Utterance]) -> String {
-    heard.iter().map(|utterance| squeezed(&utterance.text)).collect()
+/// Whether the caller hung up in the middle of it.
+fn ends_with_the_call(utterance: &Utterance, call: &CallReport) -> bool {
+    let ended = call.timeline.last().map_or(Duration::ZERO, |event| event.at);
+    let hung_up = call.timeline.iter().find(|event| event.what == crate::twilio::Happening::HungUp);
+    let over = hung_up.map_or(ended, |event| event.at);
+    call.end == CallEnd::CallerHungUp && utterance.at + utterance.lasted + TOGETHER >= over
 }
 
 /// Words as they can be said, without spaces: silence between sentences is not compared.
 fn squeezed(text: &str) -> String {
-    text.split('\u{fffd}').map(|part| tones::fold(part).replace(' ', "")).collect::<Vec<_>>().join("\u{fffd}")
+    text.split(CUT).map(|part| tones::fold(part).replace(' ', "")).collect::<Vec<_>>().join("\u{fffd}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,8 +109,12 @@ fn turns(call: &CallReport) -> Vec<Turn<'_>> {
     turns
 }
 
-/// The caller's audio as the model received it, from where the first stream began.
+/// The caller's audio as the model received it, from where the first stream began. What the caller said instead, where
+/// the model's process is another and nothing is known of its ear.
 fn agents_ear(call: &CallReport, sessions: &[SessionReport]) -> Vec<i16> {
+    if sessions.is_empty() {
+        return call.said_pcm.clone();
+    }
     let started = call.timeline.iter().find(|event| matches!(event.what, Happening::StreamStarted { .. }));
     let silence = started.map_or(0.0, |event| event.at.as_secs_f64() * f64::from(speech::SAMPLE_RATE));
     let mut track = vec![0; silence as usize];

@@ -43,6 +43,9 @@ pub enum ScenarioError {
     /// A call's name would not do for a file.
     #[error("call {0:?}: a name is made of letters, digits and hyphens")]
     Name(String),
+    /// Two calls would leave files of the same name.
+    #[error("call {0:?} is there twice")]
+    Twice(String),
     /// There is nobody to call.
     #[error("the scenario has no calls")]
     NoCalls,
@@ -75,6 +78,9 @@ impl Scenario {
             if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
                 return Err(ScenarioError::Name(name.clone()));
             }
+            if scenario.calls.iter().filter(|call| call.name == *name).count() > 1 {
+                return Err(ScenarioError::Twice(name.clone()));
+            }
         }
         Ok(scenario)
     }
@@ -97,6 +103,11 @@ mod tests {
         for (yaml, complaint) in [
             (call("../up"), "letters, digits and hyphens"),
             ("model: {}\ncalls: []".to_owned(), "no calls"),
+            (
+                "model: {}\ncalls: [{name: a, caller: {from: a, to: b, steps: []}}, {name: a, caller: {from: a, to: b, steps: []}}]"
+                    .to_owned(),
+                "twice",
+            ),
             ("model: {greetings: hi}\ncalls: []".to_owned(), "greetings"),
             ("model: {dialogue: [{heard: x}]}\ncalls: []".to_owned(), "reply"),
         ] {

@@ -30,6 +30,7 @@ impl Show {
             Happening::CallerSpeaks { text } => line("caller", &format!("says    {text:?}")),
             Happening::CallerHeard { text } => line("caller", &format!("heard   {text:?}")),
             Happening::Pressed { digit } => line("caller", &format!("presses {digit}")),
+            Happening::HungUp => line("caller", "hangs up"),
             Happening::Cleared { dropped_samples } => {
                 let dropped = Duration::from_micros(*dropped_samples as u64 * 125);
                 line("caller", &format!("barged in: {dropped:?} of queued audio dropped"));

@@ -46,6 +46,11 @@ pub struct SessionReport {
 }
 
 impl SessionReport {
+    #[cfg(test)]
+    pub(crate) fn of_nothing(entropy: &mut offhook_hosting::entropy::Entropy) -> Self {
+        Self::new(SessionId(entropy.uuid()), Timestamp::UNIX_EPOCH)
+    }
+
     pub(super) fn new(id: SessionId, opened_at: Timestamp) -> Self {
         Self {
             id,

@@ -47,6 +47,8 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 const CONNECT: std::ops::Range<u64> = 80..141;
 /// Events kept for a watcher that lags.
 const WATCH_BACKLOG: usize = 4096;
+/// Reports kept for reading; earlier ones are not.
+const REPORTS: usize = 10_000;
 /// Refusals kept for reading; later ones are not.
 const REFUSALS: usize = 1000;
 /// Where Nova 2 Sonic is offered, and v1 was (AWS, model cards).
@@ -68,7 +70,7 @@ struct Shared {
     clock: Clock,
     entropy: Mutex<Entropy>,
     faults: Mutex<VecDeque<Fault>>,
-    reports: Mutex<Vec<SharedReport>>,
+    reports: Mutex<VecDeque<SharedReport>>,
     refusals: Mutex<Vec<String>>,
     watch: broadcast::Sender<ModelEvent>,
     live: Arc<AtomicUsize>,
@@ -127,7 +129,7 @@ impl Server {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// All sessions so far in the order of their opening, live ones included.
+    /// The newest sessions, up to 10,000, in the order of their opening, live ones included.
     pub fn reports(&self) -> Vec<SessionReport> {
         lock(&self.shared.reports).iter().map(|report| lock(report).clone()).collect()
     }
@@ -297,7 +299,12 @@ impl Shared {
         let now = self.clock.now();
         let mut entropy = lock(&self.entropy).fork();
         let report: SharedReport = Arc::new(Mutex::new(SessionReport::new(id, self.clock.wall())));
-        lock(&self.reports).push(Arc::clone(&report));
+        let mut reports = lock(&self.reports);
+        if reports.len() == REPORTS {
+            reports.pop_front();
+        }
+        reports.push_back(Arc::clone(&report));
+        drop(reports);
         let delay = entropy.between(CONNECT.start, CONNECT.end);
         Session {
             clock: self.clock,

@@ -100,8 +100,14 @@ impl Phone {
                     spoken.keys.push(digit);
                     self.happened(Happening::Pressed { digit });
                 }
-                Act::HungUp => spoken.left = Some(Left(CallEnd::CallerHungUp)),
-                Act::GaveUp => spoken.left = Some(Left(CallEnd::PatienceEnded)),
+                Act::HungUp => {
+                    spoken.left = Some(Left(CallEnd::CallerHungUp));
+                    self.happened(Happening::HungUp);
+                }
+                Act::GaveUp => {
+                    spoken.left = Some(Left(CallEnd::PatienceEnded));
+                    self.happened(Happening::HungUp);
+                }
                 Act::Speaks(_) | Act::Spoke(_) | Act::Heard(_) => self.note(act),
             }
         }

@@ -45,6 +45,28 @@ pub struct CallReport {
 }
 
 impl CallReport {
+    #[cfg(test)]
+    pub(crate) fn of_nothing(end: CallEnd) -> Self {
+        Self {
+            call_sid: String::new(),
+            stream_sids: Vec::new(),
+            said: Vec::new(),
+            heard: Vec::new(),
+            said_pcm: Vec::new(),
+            heard_pcm: Vec::new(),
+            clears: Vec::new(),
+            marks_echoed: 0,
+            marks: Vec::new(),
+            arrivals: Vec::new(),
+            dialled: Vec::new(),
+            spoken_by_twilio: Vec::new(),
+            codes: Vec::new(),
+            documents: Vec::new(),
+            timeline: Vec::new(),
+            end,
+        }
+    }
+
     /// The codes in the debugger, in order.
     pub fn code_numbers(&self) -> Vec<u32> {
         self.codes.iter().map(|entry| entry.code).collect()
@@ -194,6 +216,8 @@ pub enum Happening {
         /// Which.
         digit: char,
     },
+    /// The caller hung up, as planned or out of patience.
+    HungUp,
     /// The server emptied the queue.
     Cleared {
         /// How much audio nobody will hear.

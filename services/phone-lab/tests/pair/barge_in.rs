@@ -59,7 +59,7 @@ fn assert_line_is_cleared(call: &CallReport, words: &str, after: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_not_played_by_the_clear_was_not_heard_and_is_marked_in_the_record() {
+async fn an_interrupted_turn_is_marked_in_the_record() {
     let pair: Pair = pair(&script()).await;
     let (call, words, after) =
         interrupted_call(pair.twilio.clone(), "wait a moment".to_owned(), Duration::from_millis(1_000)).await;

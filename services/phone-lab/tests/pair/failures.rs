@@ -61,9 +61,19 @@ async fn a_start_with_an_unknown_model_ends_in_a_sentence() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_is_never_answered_ends_in_a_sentence() {
     let pair = pair(SCRIPT).await;
-    pair.bedrock.inject(Fault::NeverAnswer);
+    (0..2).for_each(|_| pair.bedrock.inject(Fault::NeverAnswer));
     assert_caller_hears_a_sentence(&call(&pair).await);
     assert_next_call_is_served(&pair).await;
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_is_answered_the_second_time_is_a_call_like_any_other() {
+    let pair = pair(SCRIPT).await;
+    pair.bedrock.inject(Fault::NeverAnswer);
+    let (call, sessions) = play(&pair, caller("[listen, say: well, listen, hang_up]"), CallOptions::default()).await;
+    assert_heard_as_said(&call, &sessions[1..]);
+    assert_eq!(call.heard.last().unwrap().text, "you said well");
     assert_nothing_left(pair).await;
 }
 

@@ -1,0 +1,103 @@
+use offhook_hosting::entropy::Entropy;
+
+use super::*;
+use crate::{
+    bedrock::SessionReport,
+    twilio::{CallEvent, Clear, Happening},
+};
+
+/// A call in which every utterance lasts a second and begins at its place in the list.
+fn call(said: &[(u64, &str)], heard: &[(u64, &str)], end: CallEnd) -> CallReport {
+    let utterance = |&(at, text): &(u64, &str)| Utterance {
+        text: text.to_owned(),
+        at: Duration::from_secs(at),
+        lasted: Duration::from_secs(1),
+        pcm: Vec::new(),
+    };
+    let mut call = CallReport::of_nothing(end);
+    call.said = said.iter().map(utterance).collect();
+    call.heard = heard.iter().map(utterance).collect();
+    call
+}
+
+fn session(heard: &[&str], said: &[(&str, Option<usize>)]) -> SessionReport {
+    let mut session = SessionReport::of_nothing(&mut Entropy::from_seed(1));
+    session.heard =
+        heard.iter().map(|text| HeardUtterance { text: (*text).into(), at_sample: 0, pcm: Vec::new() }).collect();
+    let said = said.iter().map(|&(text, interrupted_at_sample)| SaidUtterance {
+        text: text.into(),
+        pcm: Vec::new(),
+        interrupted_at_sample,
+    });
+    session.said = said.collect();
+    session.end = Some(SessionEnd::ByTheBook);
+    session
+}
+
+fn is_good(call: &CallReport, session: SessionReport) -> bool {
+    differences(call, &[session], &[]).is_empty()
+}
+
+#[test]
+fn a_call_in_which_all_was_heard_is_good() {
+    let call = call(&[(2, "cancel it")], &[(0, "hello."), (4, "done. bye.")], CallEnd::HungUpByDocument);
+    assert!(is_good(&call, session(&["cancel it"], &[("Hello.", None), ("Done.", None), ("Bye.", None)])));
+}
+
+#[test]
+fn what_either_side_did_not_hear_or_heard_wrong_is_found() {
+    let heard_wrong = call(&[(2, "cancel it")], &[(0, "hello.")], CallEnd::HungUpByDocument);
+    assert!(!is_good(&heard_wrong, session(&["cancel xt"], &[("Hello.", None)])));
+    assert!(!is_good(&heard_wrong, session(&[], &[("Hello.", None)])));
+    assert!(!is_good(&heard_wrong, session(&["cancel it", "ghost"], &[("Hello.", None)])));
+    assert!(!is_good(&heard_wrong, session(&["cancel it"], &[("Hello.", None), ("Done.", None)])));
+    assert!(!is_good(&heard_wrong, session(&["cancel it"], &[("Hello there.", None)])));
+    assert!(!is_good(&heard_wrong, session(&["cancel it"], &[])));
+}
+
+#[test]
+fn hanging_up_excuses_only_what_it_cut() {
+    let mut left = call(&[(2, "cancel it")], &[(0, "hello."), (4, "do\u{fffd}")], CallEnd::CallerHungUp);
+    left.timeline = vec![CallEvent { at: Duration::from_secs(5), what: Happening::HungUp }];
+    let said = [("Hello.", None), ("Done.", None)];
+    assert!(is_good(&left, session(&["cancel it"], &said)));
+    assert!(!is_good(&left, session(&["cancel it"], &[("Hello my friend.", None), ("Done.", None)])));
+    assert!(!is_good(&left, session(&["cancel xt"], &said)), "long before the end");
+    left.timeline[0].at = Duration::from_secs(9);
+    assert!(!is_good(&left, session(&["cancel it"], &said)), "the sentence broke off long before the hang-up");
+}
+
+#[test]
+fn an_interruption_must_clear_the_line_where_the_sentence_breaks_off() {
+    let mut cut = call(&[(1, "stop")], &[(0, "once up\u{fffd}"), (3, "yes?")], CallEnd::HungUpByDocument);
+    let said = [("Once upon a time.", Some(9)), ("It was dark.", Some(0)), ("Yes?", None)];
+    assert!(!is_good(&cut, session(&["stop"], &said)), "nothing was cleared");
+    cut.clears = vec![Clear { at: Duration::from_secs(1), dropped_samples: 800 }];
+    assert!(is_good(&cut, session(&["stop"], &said)));
+    cut.clears[0].at = Duration::from_secs(3);
+    assert!(!is_good(&cut, session(&["stop"], &said)), "it broke off long before the clear");
+    let all = call(&[(1, "stop")], &[(0, "once upon a time. it was dark."), (3, "yes?")], CallEnd::HungUpByDocument);
+    assert!(!is_good(&all, session(&["stop"], &said)), "the story was played to its end");
+}
+
+#[test]
+fn a_caller_who_waits_in_vain_had_no_good_call() {
+    let waited = call(&[], &[(0, "hello.")], CallEnd::PatienceEnded);
+    assert!(!is_good(&waited, session(&[], &[("Hello.", None)])));
+}
+
+#[test]
+fn what_twilio_or_a_human_says_is_nobody_elses_word() {
+    let mut transferred = call(&[], &[(0, "hello."), (2, "one moment."), (4, "human here")], CallEnd::HungUpByDocument);
+    transferred.spoken_by_twilio = vec!["One moment.".to_owned()];
+    let session = session(&[], &[("Hello.", None)]);
+    assert!(!differences(&transferred, std::slice::from_ref(&session), &[]).is_empty());
+    assert_eq!(differences(&transferred, &[session], &["human here".to_owned()]), Vec::<String>::new());
+}
+
+#[test]
+fn what_was_to_be_heard_is_looked_for_in_order() {
+    let call = call(&[], &[(0, "one. two."), (2, "three.")], CallEnd::HungUpByDocument);
+    let missed = |hears: &[&str]| missing(&call, &hears.iter().map(|&text| text.to_owned()).collect::<Vec<_>>()).len();
+    assert_eq!([missed(&["One.", "three."]), missed(&["three.", "One."]), missed(&["four."])], [0, 1, 1]);
+}
