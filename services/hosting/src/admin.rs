@@ -21,21 +21,41 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// # Errors
 /// If the listener breaks.
 pub async fn serve(listener: TcpListener, registry: Registry, lifecycle: Lifecycle) -> std::io::Result<()> {
+    serve_when(listener, registry, lifecycle, || true).await
+}
+
+/// Like [`serve`], but readiness also fails while `has_started` is false: the service lacks something it cannot work without.
+///
+/// # Errors
+/// If the listener breaks.
+pub async fn serve_when(
+    listener: TcpListener,
+    registry: Registry,
+    lifecycle: Lifecycle,
+    has_started: impl Fn() -> bool + Clone + Send + Sync + 'static,
+) -> std::io::Result<()> {
     let stop = lifecycle.hard_stop().clone().cancelled_owned();
-    axum::serve(listener, router(registry, lifecycle)).with_graceful_shutdown(stop).await
+    axum::serve(listener, router(registry, lifecycle, has_started)).with_graceful_shutdown(stop).await
 }
 
 /// The listener's routes.
-pub fn router(registry: Registry, lifecycle: Lifecycle) -> Router {
+fn router(
+    registry: Registry,
+    lifecycle: Lifecycle,
+    has_started: impl Fn() -> bool + Clone + Send + Sync + 'static,
+) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readiness))
-        .with_state(lifecycle)
+        .route("/readyz", get(async move || readiness(&lifecycle, has_started())))
         .route("/metrics", get(metrics).with_state(registry))
 }
 
-async fn readiness(State(lifecycle): State<Lifecycle>) -> impl IntoResponse {
-    if lifecycle.is_draining() { (StatusCode::SERVICE_UNAVAILABLE, "draining\n") } else { (StatusCode::OK, "ready\n") }
+fn readiness(lifecycle: &Lifecycle, has_started: bool) -> (StatusCode, &'static str) {
+    match (lifecycle.is_draining(), has_started) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+        (false, true) => (StatusCode::OK, "ready\n"),
+    }
 }
 
 async fn metrics(State(registry): State<Registry>) -> impl IntoResponse {
@@ -81,11 +101,12 @@ mod tests {
         assert!(tokio::task::spawn_blocking(move || probe(free)).await.unwrap().is_err());
     }
 
-    #[tokio::test]
-    async fn readiness_fails_while_draining() {
+    #[test]
+    fn readiness_fails_while_starting_and_while_draining() {
         let lifecycle = Lifecycle::default();
-        assert_eq!(readiness(State(lifecycle.clone())).await.into_response().status(), StatusCode::OK);
+        assert_eq!(readiness(&lifecycle, false).0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(readiness(&lifecycle, true).0, StatusCode::OK);
         lifecycle.soft_stop().cancel();
-        assert_eq!(readiness(State(lifecycle)).await.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(readiness(&lifecycle, true).0, StatusCode::SERVICE_UNAVAILABLE);
     }
 }
