@@ -85,9 +85,11 @@ impl Verifier {
     pub fn upgrade(&self, signature: Option<&str>, target: &str) -> Result<(), Refused> {
         let told = format!("{}{target}", self.public.socket_origin());
         let mut spellings = vec![format!("{told}/"), told];
-        if self.public.port().is_none() {
-            spellings.push(format!("wss://{}:443{target}", self.public.host()));
-        }
+        let host = self.public.host();
+        spellings.push(match self.public.port() {
+            Some(_) => format!("wss://{host}{target}"),
+            None => format!("wss://{host}:443{target}"),
+        });
         self.matches(signature, &spellings, "")
     }
 
@@ -216,7 +218,11 @@ mod tests {
         assert_eq!(voice.upgrade(as_https, "/media"), Err(Refused::Mismatch));
         let other_port = Some("v5v5K44oP2LP16SojRpsMcloC/I=");
         assert_eq!(voice.upgrade(other_port, "/media"), Err(Refused::Mismatch));
-        assert_eq!(verifier("https://voice.example.com:8443").upgrade(other_port, "/media"), Ok(()));
+        let on_8443 = verifier("https://voice.example.com:8443");
+        let portless = Some("jFDHVhI8XO69C49uXR3xmdZPylY=");
+        assert_eq!(on_8443.upgrade(other_port, "/media"), Ok(()));
+        assert_eq!(on_8443.upgrade(portless, "/media"), Ok(()));
+        assert_eq!(on_8443.upgrade(as_https, "/media"), Err(Refused::Mismatch));
         let ticketed = Some("d8XhW6ZZpxYV+mjcBPfLOORn1NI=");
         assert_eq!(voice.upgrade(ticketed, "/media/6f1d2c3b4a5968778695a4b3c2d1e0f1"), Ok(()));
     }
