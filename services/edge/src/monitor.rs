@@ -50,6 +50,7 @@ pub struct Monitor {
     webhooks: Counter<u64>,
     refused: Counter<u64>,
     caller_frames_dropped: Counter<u64>,
+    caller_keys_dropped: Counter<u64>,
     agent_slices_dropped: Counter<u64>,
     bad_frames: Counter<u64>,
     unknown_messages: Counter<u64>,
@@ -68,6 +69,7 @@ impl Monitor {
             webhooks: counter("edge.webhooks", "requests of Twilio, by route and status"),
             refused: counter("edge.requests.refused", "requests not proven to be Twilio's, by reason"),
             caller_frames_dropped: counter("edge.caller.frames.dropped", "caller audio the worker took too late"),
+            caller_keys_dropped: counter("edge.caller.keys.dropped", "caller's keys the worker took too late"),
             agent_slices_dropped: counter("edge.agent.slices.dropped", "agent audio that came or went too late"),
             bad_frames: counter("edge.frames.bad", "media socket messages that could not be read"),
             unknown_messages: counter("edge.messages.unknown", "events of Twilio or a worker that are not known"),
@@ -106,8 +108,10 @@ impl Monitor {
 
     /// A leg reports what it counted.
     pub fn counted(&self, counts: Counts) {
-        let Counts { caller_frames_dropped, agent_slices_dropped, bad_frames, unknown_messages } = counts;
+        let Counts { caller_frames_dropped, caller_keys_dropped, agent_slices_dropped, bad_frames, unknown_messages } =
+            counts;
         self.caller_frames_dropped.add(caller_frames_dropped, &[]);
+        self.caller_keys_dropped.add(caller_keys_dropped, &[]);
         self.agent_slices_dropped.add(agent_slices_dropped, &[]);
         self.bad_frames.add(bad_frames, &[]);
         self.unknown_messages.add(unknown_messages, &[]);
@@ -119,7 +123,7 @@ impl Monitor {
         self.hush_to_clear.record(after.as_secs_f64(), &[]);
     }
 
-    /// A worker ended a leg's stream without having accepted it.
+    /// A worker ended a leg's stream without having accepted it, or let the time to do so pass.
     pub fn attach_failed(&self, code: Code) {
         self.attach_failures.add(1, &[KeyValue::new("code", format!("{code:?}"))]);
     }

@@ -1,12 +1,14 @@
 //! Giving a leg to a worker: what the worker is told first, and when another one may be asked instead.
 
+use std::fmt;
+
 use offhook_proto::voice::v1::{Direction, Start};
 use tonic::Code;
 
 use crate::twilio::frame::StreamStart;
 
-/// What the driver is to do beside moving messages.
-#[derive(Clone, Debug, PartialEq)]
+/// What the driver is to do beside moving messages. Names the caller, so it shows itself in no log.
+#[derive(Clone, PartialEq)]
 pub enum Action {
     /// Open a stream to the next worker that was not asked yet. A previous one is over.
     Attach {
@@ -23,6 +25,13 @@ impl Action {
         let mut start = Box::new(start.clone());
         let traceparent = start.parameters.remove(TRACEPARENT);
         Self::Attach { start, traceparent }
+    }
+}
+
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Attach { start, traceparent: _ } = self;
+        f.debug_struct("Attach").field("stream", &start.stream_sid).finish_non_exhaustive()
     }
 }
 

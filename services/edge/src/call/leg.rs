@@ -9,7 +9,10 @@
 //!       └──────────────────────┴─────────────────┴─ stop, loss, misbehaviour ─────────▲
 //! ```
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use offhook_proto::voice::v1::{FromEdge, Start, to_edge::Message};
 use tonic::Code;
@@ -48,8 +51,7 @@ pub struct Setup {
     pub transfer_available: bool,
 }
 
-/// The state of one leg.
-#[derive(Debug)]
+/// The state of one leg. Knows who calls and holds what they say, so it shows little of itself in a log.
 pub struct Leg {
     setup: Setup,
     phase: Phase,
@@ -66,7 +68,6 @@ pub struct Leg {
     counts: Counts,
 }
 
-#[derive(Debug)]
 enum Phase {
     AwaitingStart { until: Instant },
     Attaching { start: Box<Start>, until: Instant },
@@ -97,6 +98,8 @@ pub enum Frame {
 pub struct Counts {
     /// Caller audio that the worker did not take in time.
     pub caller_frames_dropped: u64,
+    /// Keys that the caller pressed faster than the worker took them.
+    pub caller_keys_dropped: u64,
     /// Agent audio that the socket did not take in time, or that came too late.
     pub agent_slices_dropped: u64,
     /// Messages of Twilio that could not be read.
@@ -231,6 +234,11 @@ impl Leg {
         action
     }
 
+    /// Whether [`Leg::poll_action`] has something.
+    pub fn has_action(&self) -> bool {
+        self.action.is_some()
+    }
+
     /// The next message for the socket; whoever takes it writes it.
     pub fn poll_frame(&mut self, now: Instant) -> Option<Frame> {
         if self.close_due {
@@ -291,6 +299,7 @@ impl Leg {
     pub fn take_counts(&mut self) -> Counts {
         Counts {
             caller_frames_dropped: self.uplink.take_dropped(),
+            caller_keys_dropped: self.uplink.take_keys_dropped(),
             agent_slices_dropped: self.playout.take_dropped(),
             ..std::mem::take(&mut self.counts)
         }
@@ -303,7 +312,7 @@ impl Leg {
             (Phase::Ending { .. } | Phase::Over(_), _) => {}
             (_, Inbound::Stop) => self.end(Outcome::Stopped, now),
             (Phase::Attaching { .. } | Phase::Live, Inbound::Media(mulaw)) => self.uplink.push_audio(mulaw),
-            (Phase::Attaching { .. } | Phase::Live, Inbound::Dtmf(digit)) => self.uplink.push_digit(digit),
+            (Phase::Attaching { .. } | Phase::Live, Inbound::Dtmf(key)) => self.uplink.push_key(key),
             // The conversation is over: what the caller does while its last words play concerns nobody.
             (Phase::Finishing { .. }, Inbound::Media(_) | Inbound::Dtmf(_)) => {}
             (Phase::Live | Phase::Finishing { .. }, Inbound::Mark(name)) => {
@@ -355,6 +364,15 @@ impl Leg {
         {
             self.phase = Phase::Over(outcome);
         }
+    }
+}
+
+impl fmt::Debug for Leg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { setup, stream, worker_open, socket_open, .. } = self;
+        let mut shown = f.debug_struct("Leg");
+        shown.field("call", &setup.claims.call).field("stream", stream);
+        shown.field("worker_open", worker_open).field("socket_open", socket_open).finish_non_exhaustive()
     }
 }
 

@@ -9,6 +9,7 @@ use offhook_proto::voice::v1::{
 use proptest::prelude::*;
 
 use super::*;
+use crate::call::uplink::CAPACITY_KEYS;
 
 const CALL: &str = "CA00000000000000000000000000000002";
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
@@ -132,6 +133,33 @@ fn the_worker_learns_from_start_who_calls_whom() {
     };
     assert_eq!(*start, expected);
     assert_eq!(rig.leg.poll_action(), None);
+}
+
+#[test]
+fn debug_shows_neither_who_calls_nor_what_they_press() {
+    let mut rig = Rig::new();
+    rig.twilio(&start(CALL));
+    let waiting = format!("{:?}", rig.leg);
+    let action = format!("{:?}", rig.leg.poll_action());
+    let shown = format!("{waiting} {action}");
+    assert!(shown.contains(STREAM) && !shown.contains("1500555") && !shown.contains("t-42"), "{shown}");
+}
+
+#[test]
+fn a_key_that_no_telephone_has_is_a_bad_frame() {
+    let mut rig = Rig::live();
+    rig.twilio(r#"{"event":"dtmf","dtmf":{"track":"inbound_track","digit":"12"}}"#);
+    assert!(rig.told_worker().is_empty());
+    assert_eq!(rig.leg.take_counts().bad_frames, 1);
+}
+
+#[test]
+fn keys_that_the_worker_does_not_take_are_counted_beyond_a_bound() {
+    let mut rig = Rig::attaching();
+    for _ in 0..CAPACITY_KEYS + 3 {
+        rig.twilio(r##"{"event":"dtmf","dtmf":{"track":"inbound_track","digit":"#"}}"##);
+    }
+    assert_eq!(rig.leg.take_counts().caller_keys_dropped, 3);
 }
 
 #[test]

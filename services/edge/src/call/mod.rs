@@ -1,7 +1,7 @@
 //! The rules of a call on this edge. Pure: no sockets, no tasks, no clock; time is an argument.
 //!
-//! [`leg`] is the state machine of one media stream, [`attach`] and [`outcome`] its beginning and end; [`playout`] and [`uplink`] are its two directions of audio;
-//! [`ticket`] is what ties a media socket to the webhook that announced it.
+//! [`leg`] is the state machine of one media stream, [`attach`] and [`outcome`] its beginning and end; [`playout`] and
+//! [`uplink`] are its two directions of audio; [`ticket`] is what ties a media socket to the webhook that announced it.
 
 pub mod attach;
 pub mod leg;

@@ -4,7 +4,7 @@
 //! fields are no errors. [`media`], [`mark`] and [`clear`] write the only three messages that Twilio takes, with exactly
 //! the fields it documents: it drops a message with one more or one less.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, fmt, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -22,7 +22,7 @@ pub enum Inbound {
     /// 8 kHz mu-law of the caller.
     Media(Bytes),
     /// The caller pressed a key.
-    Dtmf(String),
+    Dtmf(Key),
     /// All that was sent before the mark of this name was played, or flushed by a `clear`.
     Mark(String),
     /// The stream is over.
@@ -31,8 +31,12 @@ pub enum Inbound {
     Unknown,
 }
 
-/// Who is on the stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A key of a telephone: one of 0-9, A-D, `*` and `#`. May be part of a PIN, so it shows itself in no log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Key(char);
+
+/// Who is on the stream. Its parameters name the caller, so they show themselves in no log.
+#[derive(Clone, PartialEq, Eq)]
 pub struct StreamStart {
     /// The call.
     pub call: CallSid,
@@ -56,12 +60,51 @@ pub enum BadFrame {
     /// The audio is of a track or in a format that was not asked for.
     #[error("the stream carries something else than the caller's 8 kHz mu-law")]
     Format,
+    /// The key is none that a telephone has.
+    #[error("the key is none that a telephone has")]
+    Key(#[from] NotAKey),
     /// An identifier does not have its form.
     #[error("an identifier does not have its form")]
     Sid(#[from] super::sid::NotASid),
     /// The event's own object is missing.
     #[error("the event comes without its object")]
     Missing,
+}
+
+/// The text is not exactly one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a key of a telephone")]
+pub struct NotAKey;
+
+impl From<Key> for char {
+    fn from(Key(key): Key) -> Self {
+        key
+    }
+}
+
+impl FromStr for Key {
+    type Err = NotAKey;
+
+    fn from_str(text: &str) -> Result<Self, NotAKey> {
+        match text.as_bytes() {
+            &[key @ (b'0'..=b'9' | b'A'..=b'D' | b'*' | b'#')] => Ok(Self(key.into())),
+            _ => Err(NotAKey),
+        }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+impl fmt::Debug for StreamStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { call, account, stream, parameters: _ } = self;
+        let mut shown = f.debug_struct("StreamStart");
+        shown.field("call", call).field("account", account).field("stream", stream).finish_non_exhaustive()
+    }
 }
 
 /// One flat structure for all events: half the time that an enum tagged by `event` takes.
@@ -121,7 +164,7 @@ pub fn parse(text: &str) -> Result<Inbound, BadFrame> {
     match wire.event.as_ref() {
         "media" => caller_audio(&wire.media.ok_or(BadFrame::Missing)?),
         "mark" => Ok(Inbound::Mark(wire.mark.ok_or(BadFrame::Missing)?.name)),
-        "dtmf" => Ok(Inbound::Dtmf(wire.dtmf.ok_or(BadFrame::Missing)?.digit)),
+        "dtmf" => Ok(Inbound::Dtmf(wire.dtmf.ok_or(BadFrame::Missing)?.digit.parse()?)),
         "start" => stream_start(wire.start.ok_or(BadFrame::Missing)?),
         "connected" => Ok(Inbound::Connected),
         "stop" => Ok(Inbound::Stop),
@@ -164,7 +207,7 @@ pub fn media(stream: &StreamSid, mulaw: &[u8]) -> String {
 }
 
 /// A mark behind the audio sent so far. `name` has to be free of characters that JSON escapes.
-pub fn mark(stream: &StreamSid, name: impl std::fmt::Display) -> String {
+pub fn mark(stream: &StreamSid, name: impl fmt::Display) -> String {
     format!("{{\"event\":\"mark\",\"streamSid\":\"{stream}\",\"mark\":{{\"name\":\"{name}\"}}}}")
 }
 
@@ -198,7 +241,7 @@ mod tests {
         assert_eq!(parse(media).unwrap(), Inbound::Media(Bytes::from_static(&[0xff, 0x7f, 0])));
         let key =
             r#"{"event":"dtmf","streamSid":"MZ","sequenceNumber":"5","dtmf":{"track":"inbound_track","digit":"1"}}"#;
-        assert_eq!(parse(key).unwrap(), Inbound::Dtmf("1".to_owned()));
+        assert_eq!(parse(key).unwrap(), Inbound::Dtmf(Key('1')));
         let echo = r#"{"event":"mark","sequenceNumber":"4","streamSid":"MZ","mark":{"name":"0:800"}}"#;
         assert_eq!(parse(echo).unwrap(), Inbound::Mark("0:800".to_owned()));
         let stop =
@@ -229,6 +272,24 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_key_is_one_that_a_telephone_has() {
+        let key = |digit: &str| parse(&format!(r#"{{"event":"dtmf","dtmf":{{"digit":"{digit}"}}}}"#));
+        for digit in "0123456789ABCD*#".chars() {
+            assert_eq!(key(&digit.to_string()).unwrap(), Inbound::Dtmf(Key(digit)));
+        }
+        for wrong in ["", "12", "a", "E", " ", "+", "\u{663}", "w"] {
+            assert!(matches!(key(wrong), Err(BadFrame::Key(NotAKey))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_neither_who_calls_nor_what_they_press() {
+        let start = parse(&START.replace("t-42", "+15005550006")).unwrap();
+        assert!(!format!("{start:?}").contains("15005550006"), "{start:?}");
+        assert_eq!(format!("{:?}", Key('7')), "Key(..)");
     }
 
     #[test]

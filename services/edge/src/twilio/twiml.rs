@@ -20,8 +20,9 @@ const PARAMETER_LIMIT: usize = 500;
 /// Seconds a human's phone rings.
 const RING_SECONDS: &str = "20";
 
-/// Connects the call to a media stream, and asks `action` what to do once it has ended.
-#[derive(Clone, Debug)]
+/// Connects the call to a media stream, and asks `action` what to do once it has ended. Names the caller, so it has no
+/// form for logs.
+#[derive(Clone)]
 pub struct ConnectStream {
     /// Asked by POST when the stream has ended.
     pub action: String,
