@@ -16,12 +16,16 @@ use futures_util::{Sink, Stream, StreamExt};
 use http::Uri;
 use offhook_hosting::telemetry::continue_trace;
 use offhook_proto::voice::v1::{FromEdge, Start, ToEdge, from_edge, to_edge};
-use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, timeout},
+};
 use tonic::{Code, Status};
 use tracing::{Span, debug, info, info_span};
 
 use crate::{
     App,
+    awaited::Awaiting,
     call::{
         attach::Action,
         leg::{Frame, Leg, Setup},
@@ -44,21 +48,18 @@ where
     S: Stream<Item = Result<Message, E>> + Sink<Message, Error = E> + Unpin,
 {
     let call = claims.call.clone();
-    let mut asked = app.farewells.expect(call.clone());
+    let mut farewell = app.farewells.expect(&call);
     app.monitor.leg_started();
     let transfer_available = app.sip_endpoint.is_some();
     let leg = Leg::new(Setup { claims, transfer_available }, app.clock.now());
-    let outcome = Bridge { app: &app, leg, link: None, asked: Vec::new(), span: Span::none() }.run(socket).await;
+    let bridge = Bridge { app: &app, leg, link: None, asked: Vec::new(), farewell: &farewell, span: Span::none() };
+    let outcome = bridge.run(socket).await;
     app.monitor.leg_ended(outcome);
     info!(call.sid = %call, outcome = outcome.label(), "leg ended");
     if outcome.twilio_goes_on() {
-        tokio::select! {
-            _ = &mut asked => {}
-            () = app.lifecycle.hard_stop().cancelled() => {}
-            () = tokio::time::sleep(FAREWELL) => {}
-        }
+        // Not cut by a hard stop: the calls that it ends have nobody else to ask. Twilio may also never ask.
+        let _ = timeout(FAREWELL, farewell.happened()).await;
     }
-    app.farewells.forget(&call, asked);
 }
 
 struct Bridge<'a> {
@@ -66,6 +67,7 @@ struct Bridge<'a> {
     leg: Leg,
     link: Option<Link>,
     asked: Vec<Uri>,
+    farewell: &'a Awaiting<Option<Uri>>,
     span: Span,
 }
 
@@ -82,6 +84,7 @@ enum Event<E> {
     Written(Result<(), E>),
     Worker(Option<Result<ToEdge, Status>>),
     WorkerTakes,
+    Resolved,
     Deadline,
     Ping,
     HardStop,
@@ -104,7 +107,7 @@ impl Bridge<'_> {
         tokio::pin!(timer, hard_stop);
         let mut armed = None;
         loop {
-            self.act().await;
+            self.act();
             self.tell_worker();
             if let Some(outcome) = self.leg.is_over() {
                 self.app.monitor.counted(self.leg.take_counts());
@@ -116,7 +119,7 @@ impl Bridge<'_> {
                 armed = due;
                 timer.as_mut().reset(due.unwrap_or_else(|| self.app.clock.now()).into());
             }
-            let has_for_worker = self.leg.has_for_worker();
+            let (has_for_worker, needs_worker) = (self.leg.has_for_worker(), self.leg.has_action());
             let (from_worker, to_worker) =
                 self.link.as_mut().map(|link| (&mut link.from_worker, link.to_worker.as_ref())).unzip();
             let event = tokio::select! {
@@ -124,6 +127,7 @@ impl Bridge<'_> {
                 message = source.next(), if writer.readable => Event::Socket(message),
                 result = writer.write(&mut self.leg, self.app) => Event::Written(result),
                 () = room(to_worker.flatten()), if has_for_worker => Event::WorkerTakes,
+                () = self.app.pool.resolved(), if needs_worker => Event::Resolved,
                 () = &mut timer => { armed = None; Event::Deadline }
                 _ = ping.tick() => Event::Ping,
                 () = &mut hard_stop, if !stopping => { stopping = true; Event::HardStop }
@@ -155,8 +159,8 @@ impl Bridge<'_> {
             }
             Event::Worker(Some(Err(status))) => self.on_worker_end(Err(&status), now),
             Event::Worker(None) => self.on_worker_end(Ok(()), now),
-            Event::WorkerTakes => {}
-            Event::Deadline => self.leg.handle_deadline(now),
+            Event::WorkerTakes | Event::Resolved => {}
+            Event::Deadline => self.on_deadline(now),
             Event::Ping => {
                 writer.ping_due = true;
                 self.app.monitor.counted(self.leg.take_counts());
@@ -174,27 +178,44 @@ impl Bridge<'_> {
         }
     }
 
+    fn on_deadline(&mut self, now: Instant) {
+        let was_ending = self.leg.is_ending();
+        self.leg.handle_deadline(now);
+        // The time to attach is over, and this worker has it on its conscience.
+        if let Some(Link { lease, accepted: false, .. }) = &self.link
+            && !was_ending
+            && self.leg.is_ending()
+        {
+            self.app.monitor.attach_failed(Code::DeadlineExceeded);
+            self.app.pool.avoid(lease.address());
+        }
+    }
+
     fn on_worker_end(&mut self, end: Result<(), &Status>, now: Instant) {
         if let Some(Link { lease, accepted, .. }) = self.link.take() {
             let code = end.err().map_or(Code::Ok, Status::code);
             debug!(parent: &self.span, address = %lease.address(), ?code, accepted, "the worker's stream is over");
-            if !accepted {
+            // Who is told before it accepts that the leg is over has not failed.
+            if !accepted && !self.leg.is_ending() {
                 self.app.monitor.attach_failed(code);
             }
             if matches!(code, Code::Unavailable | Code::Unknown) {
                 self.app.pool.avoid(lease.address());
+                self.farewell.set_note(None);
             }
         }
         self.leg.handle_worker_end(end.map_err(Status::code), now);
     }
 
-    async fn act(&mut self) {
-        while let Some(Action::Attach { start, traceparent }) = self.leg.poll_action() {
+    fn act(&mut self) {
+        // Until then the pool may be empty for no other reason than that this process has just started.
+        while self.leg.has_action()
+            && self.app.pool.is_resolved()
+            && let Some(Action::Attach { start, traceparent }) = self.leg.poll_action()
+        {
             if self.asked.is_empty() {
                 self.span = info_span!("leg", call.sid = start.call_sid, stream.sid = start.stream_sid);
                 continue_trace(&self.span, traceparent.as_deref());
-                // Bounded and rare: a name is resolved every few seconds at most.
-                self.app.pool.refresh().await;
             }
             match self.app.pool.lease(&self.asked) {
                 Some(lease) => self.attach(lease, *start),
@@ -205,6 +226,7 @@ impl Bridge<'_> {
 
     fn attach(&mut self, lease: Lease, start: Start) {
         self.asked.push(lease.address().clone());
+        self.farewell.set_note(Some(lease.address().clone()));
         let (to_worker, messages) = mpsc::channel(TO_WORKER_CAPACITY);
         let start = FromEdge { message: Some(from_edge::Message::Start(start)) };
         to_worker.try_send(start).expect("the channel is new and has room");

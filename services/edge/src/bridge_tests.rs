@@ -46,8 +46,12 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        Self::with_workers("http://127.0.0.1:1")
+    }
+
+    fn with_workers(addresses: &str) -> Self {
         let (workers, attached) = unbounded_channel();
-        let app = Arc::new(app(Arc::new(Double(workers))));
+        let app = Arc::new(app(Arc::new(Double(workers)), addresses));
         let ((say, from_twilio), (to_twilio, hear)) = (unbounded_channel(), mpsc::channel(1));
         let socket = Socket { from_twilio, to_twilio: PollSender::new(to_twilio) };
         let claims = Claims { call: CALL.parse().unwrap(), account: ACCOUNT.parse().unwrap() };
@@ -59,10 +63,14 @@ impl Rig {
         self.say.as_ref().unwrap().send(Message::Text(text.into())).unwrap();
     }
 
-    async fn started(&mut self) -> Attached {
+    fn start(&self) {
         self.say(format!(
             r#"{{"event":"start","start":{{"accountSid":"{ACCOUNT}","streamSid":"{STREAM}","callSid":"{CALL}"}}}}"#
         ));
+    }
+
+    async fn started(&mut self) -> Attached {
+        self.start();
         let (mut from_edge, to_edge) = self.attached.recv().await.unwrap();
         assert!(matches!(heard(&mut from_edge).await, Some(from_edge::Message::Start(_))));
         (from_edge, to_edge)
@@ -85,8 +93,9 @@ impl Rig {
     }
 }
 
-fn app(double: Arc<Double>) -> App {
-    let env = Env::from_iter([("PUBLIC_URL", "https://voice.example.com"), ("TWILIO_AUTH_TOKEN", "12345")]);
+fn app(double: Arc<Double>, workers: &str) -> App {
+    let required = [("PUBLIC_URL", "https://voice.example.com"), ("TWILIO_AUTH_TOKEN", "12345")];
+    let env: Env = required.into_iter().chain([("SONIC_WORKERS", workers)]).collect();
     let config = Config::from_env(&env).unwrap();
     let pool = WorkerPool::new(config.workers.clone(), Arc::new(move |_| double.clone() as Arc<dyn Worker>), Clock);
     App::new(config, pool, &Telemetry::for_metrics("edge"), Lifecycle::default(), Clock, Entropy::from_seed(1))
@@ -185,7 +194,7 @@ async fn a_worker_that_takes_nothing_does_not_hold_up_the_caller() {
     assert!(matches!(rig.hear.recv().await, Some(Message::Text(text)) if text.contains("media")));
     let mut positions = Vec::new();
     while let Ok(Some(from_edge::Message::Audio(audio))) =
-        tokio::time::timeout(Duration::from_millis(1), heard(&mut from_edge)).await
+        timeout(Duration::from_millis(1), heard(&mut from_edge)).await
     {
         positions.push(audio.first_sample / 160);
     }
@@ -224,6 +233,56 @@ async fn a_worker_that_never_accepts_is_told_that_nobody_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_worker_that_never_accepts_is_asked_last_by_the_next_call() {
+    let mut rig = Rig::with_workers("http://127.0.0.1:1,http://127.0.0.1:2");
+    let (mut from_edge, _to_edge) = rig.started().await;
+    let hung = rig.app.farewells.note(&CALL.parse().unwrap()).unwrap();
+    assert_eq!(heard(&mut from_edge).await, ended(EndedReason::ConnectionLost));
+    let next = [rig.app.pool.lease(&[]).unwrap(), rig.app.pool.lease(&[]).unwrap()];
+    assert!(next.iter().all(|lease| *lease.address() != hung), "{next:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leg_waits_for_the_first_resolution_without_standing_still() {
+    let mut rig = Rig::with_workers("dns://127.0.0.1:1");
+    rig.start();
+    assert!(matches!(rig.hear.recv().await, Some(Message::Close(_))), "the time to attach does not stand still");
+    assert!(rig.attached.try_recv().is_err());
+
+    let mut rig = Rig::with_workers("dns://127.0.0.1:1");
+    rig.start();
+    rig.settle().await;
+    assert!(rig.attached.try_recv().is_err());
+    let app = rig.app.clone();
+    tokio::select! {
+        never = app.pool.keep_resolving() => match never {},
+        attached = rig.attached.recv() => assert!(attached.is_some()),
+        () = tokio::time::sleep(crate::call::leg::ATTACH_DEADLINE) => panic!("no worker was asked"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_worker_that_serves_the_call_is_remembered_until_twilio_has_asked() {
+    let call = CALL.parse().unwrap();
+    for (end, remembered) in [(None, true), (Some(Status::unavailable("gone")), false)] {
+        let mut rig = Rig::new();
+        let (_from_edge, to_edge) = rig.live().await;
+        let worker = rig.app.farewells.note(&call);
+        assert_eq!(worker, Some(Uri::from_static("http://127.0.0.1:1")));
+        if let Some(status) = end {
+            to_edge.send(Err(status)).await.unwrap();
+        }
+        drop(to_edge);
+        assert!(matches!(rig.hear.recv().await, Some(Message::Close(_))));
+        rig.say = None;
+        rig.settle().await;
+        assert_eq!(rig.app.farewells.note(&call), worker.filter(|_| remembered));
+        rig.task.await.unwrap();
+        assert_eq!(rig.app.farewells.note(&call), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn neither_side_can_keep_an_ended_leg_alive() {
     let mut rig = Rig::new();
     let (mut from_edge, to_edge) = rig.live().await;
@@ -248,7 +307,7 @@ async fn a_leg_that_this_edge_closed_stays_until_twilio_asks_or_does_not() {
         assert!(!rig.task.is_finished());
         let before = rig.app.clock.now();
         if asks {
-            rig.app.farewells.asked(&CALL.parse().unwrap());
+            rig.app.farewells.happened(&CALL.parse().unwrap());
         }
         rig.task.await.unwrap();
         assert_eq!(rig.app.clock.now() - before < FAREWELL - Duration::from_secs(1), asks);
@@ -256,13 +315,29 @@ async fn a_leg_that_this_edge_closed_stays_until_twilio_asks_or_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hard_stop_ends_the_leg_at_once() {
+async fn a_leg_whose_socket_was_lost_stays_until_twilio_asks() {
+    let mut rig = Rig::new();
+    let (mut from_edge, to_edge) = rig.live().await;
+    rig.say = None;
+    assert_eq!(heard(&mut from_edge).await, ended(EndedReason::ConnectionLost));
+    drop(to_edge);
+    rig.settle().await;
+    assert!(!rig.task.is_finished());
+    rig.app.farewells.happened(&CALL.parse().unwrap());
+    rig.task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hard_stop_ends_the_leg_at_once_and_leaves_time_for_twilios_question() {
     let mut rig = Rig::new();
     let (mut from_edge, to_edge) = rig.live().await;
     rig.settle().await;
+    let before = rig.app.clock.now();
     rig.app.lifecycle.hard_stop().cancel();
     assert_eq!(heard(&mut from_edge).await, ended(EndedReason::EdgeStopping));
+    assert_eq!(rig.app.clock.now(), before);
     drop(to_edge);
     rig.say = None;
     rig.task.await.unwrap();
+    assert_eq!(rig.app.clock.now() - before, FAREWELL);
 }

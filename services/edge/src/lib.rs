@@ -7,11 +7,13 @@
 //! - [`twilio`]: the wire's facts, pure: signatures, identifiers, documents, media messages.
 //! - [`call`]: the rules of a leg, pure: tickets, the state machine, both directions of audio.
 //! - `routes`: one file a door. `bridge`: the one task of a leg. [`worker`]: the port to the workers.
-//! - [`config`], [`monitor`], [`farewell`]: what is configured, what is counted, and what a draining edge waits for.
+//! - [`config`], [`monitor`]: what is configured, and what is counted.
+//! - [`arrivals`], [`awaited`]: what a draining edge waits for beside open sockets.
 
+pub mod arrivals;
+pub mod awaited;
 pub mod call;
 pub mod config;
-pub mod farewell;
 pub mod monitor;
 pub mod twilio;
 pub mod worker;
@@ -36,9 +38,10 @@ use tracing::{info, warn};
 
 pub use config::Config;
 
+use arrivals::Arrivals;
+use awaited::Farewells;
 use call::ticket::Tickets;
 use config::{PublicUrl, SipUri};
-use farewell::Farewells;
 use monitor::Monitor;
 use twilio::{sid::AccountSid, signature::Verifier};
 use worker::{Connect, GrpcWorker, Worker, WorkerPool};
@@ -63,6 +66,7 @@ pub(crate) struct App {
     verifier: Verifier,
     tickets: Tickets,
     pool: WorkerPool,
+    arrivals: Arrivals,
     farewells: Farewells,
     monitor: Monitor,
     lifecycle: Lifecycle,
@@ -71,7 +75,8 @@ pub(crate) struct App {
 
 /// Serves until the lifecycle's soft stop, then until live calls have ended or their time is over.
 ///
-/// While draining, calls that arrive are turned away with a sentence and the other webhooks are still answered.
+/// While draining, calls that arrive are turned away with a sentence; those that were taken are still served, and the
+/// other webhooks are answered until no call needs them. Not ready before a worker is known.
 ///
 /// # Errors
 /// If a listener breaks.
@@ -87,22 +92,29 @@ pub async fn run(
     let connect: Connect = Arc::new(|address| Arc::new(GrpcWorker::new(address)) as Arc<dyn Worker>);
     let pool = WorkerPool::new(config.workers.clone(), connect, clock);
     let app = Arc::new(App::new(config, pool, telemetry, lifecycle.clone(), clock, entropy));
-    app.pool.refresh().await;
     let (address, admin_address) = (listeners.public.local_addr()?, listeners.admin.local_addr()?);
     info!(%address, admin.address = %admin_address, public.url = %app.public_url, "edge serves");
     let drained = CancellationToken::new();
     // Frames are small and each one counts: never wait to fill a packet.
     let public = listeners.public.tap_io(|socket| drop(socket.set_nodelay(true)));
-    let public = axum::serve(public, routes::router(app))
+    let public = axum::serve(public, routes::router(app.clone()))
         .with_graceful_shutdown(drained.clone().cancelled_owned())
         .into_future();
-    let admin = admin::serve(listeners.admin, telemetry.registry(), lifecycle.clone());
-    tokio::pin!(public, admin);
-    let how = tokio::select! {
-        how = lifecycle.drain(drain) => how,
-        end = &mut public => { end?; anyhow::bail!("the public listener ended") }
-        // It serves until the hard stop.
-        end = &mut admin => { end?; lifecycle.soft_stop().cancel(); lifecycle.drain(drain).await }
+    let pool = app.clone();
+    let has_worker = move || pool.pool.was_populated();
+    let admin = admin::serve_when(listeners.admin, telemetry.registry(), lifecycle.clone(), has_worker);
+    let (resolving, drain) = (app.pool.keep_resolving(), lifecycle.drain(drain));
+    tokio::pin!(public, admin, resolving, drain);
+    let mut admin_serves = true;
+    // Everything is polled to the end of the drain: Twilio asks about calls that were cut at its very end.
+    let how = loop {
+        tokio::select! {
+            how = &mut drain => break how,
+            end = &mut public => { end?; anyhow::bail!("the public listener ended") }
+            // It serves until the hard stop.
+            end = &mut admin, if admin_serves => { end?; admin_serves = false; lifecycle.soft_stop().cancel(); }
+            never = &mut resolving => match never {}
+        }
     };
     drained.cancel();
     if timeout(LAST_ANSWERS, public).await.is_err() {
@@ -136,6 +148,7 @@ impl App {
             sip_endpoint: twilio.sip_endpoint,
             tickets,
             pool,
+            arrivals: Arrivals::default(),
             farewells: Farewells::default(),
             monitor: Monitor::new(&telemetry.meter("edge")),
             lifecycle,

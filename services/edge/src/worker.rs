@@ -44,7 +44,8 @@ pub type FromWorker = BoxStream<'static, Result<ToEdge, Status>>;
 /// One worker.
 pub trait Worker: Send + Sync {
     /// Opens a leg's stream. `messages` begins with `Start`; its end is the end of the edge's side. Failing to reach the
-    /// worker is the stream's first item. Dropping the stream cancels the leg.
+    /// worker, or to hear from it within seconds, is the stream's first item: `UNAVAILABLE`. Dropping the stream cancels
+    /// the leg.
     fn attach(&self, span: &Span, messages: mpsc::Receiver<FromEdge>) -> FromWorker;
 
     /// What Twilio should do with a call whose media stream has ended. No deadline of its own.

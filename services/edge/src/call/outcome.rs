@@ -46,7 +46,7 @@ impl Outcome {
 
     /// Whether Twilio still holds the call and asks for TwiML once the socket is closed.
     pub fn twilio_goes_on(self) -> bool {
-        !matches!(self, Self::Stopped | Self::ConnectionLost)
+        self != Self::Stopped
     }
 
     /// What the worker is told; nothing where it has spoken last itself.

@@ -2,8 +2,18 @@
 //!
 //! A ticket names call and account and is good for a minute. It makes the URL that Twilio signs a different one for each
 //! call: without it a signature seen once would open the socket for ever, since the scheme has no time stamp.
+//!
+//! A ticket opens one socket of this edge. Edges that share a key do not tell each other what they have taken: within
+//! its minute a ticket opens one socket at each of them.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -14,12 +24,19 @@ use crate::twilio::sid::{AccountSid, CallSid};
 /// Twilio opens the socket within seconds of the webhook's answer.
 pub const LIFETIME: Duration = Duration::from_secs(60);
 
+/// Tickets remembered as used. Only ones that this edge's key has signed get here: 68 calls a second for a minute. Beyond
+/// that the oldest are forgotten before they expire.
+pub const USED_CAPACITY: usize = 4096;
+
 const SID_BYTES: usize = 34;
-const CLAIM_BYTES: usize = 2 * SID_BYTES + size_of::<u64>();
+const CLAIM_BYTES: usize = 2 * SID_BYTES + 2 * size_of::<u64>();
 
 /// Issues tickets and takes them back.
 pub struct Tickets {
     key: Vec<u8>,
+    issued: AtomicU64,
+    /// By ticket, when it expires.
+    used: Mutex<HashMap<String, u64>>,
 }
 
 /// What a ticket says.
@@ -40,6 +57,9 @@ pub enum BadTicket {
     /// It was good once.
     #[error("the ticket has expired")]
     Expired,
+    /// It has opened a socket of this edge.
+    #[error("the ticket was used")]
+    Used,
 }
 
 impl BadTicket {
@@ -48,6 +68,7 @@ impl BadTicket {
         match self {
             Self::Forged => "forged_ticket",
             Self::Expired => "expired_ticket",
+            Self::Used => "used_ticket",
         }
     }
 }
@@ -55,38 +76,55 @@ impl BadTicket {
 impl Tickets {
     /// Issues and takes tickets under `key`.
     pub fn new(key: impl Into<Vec<u8>>) -> Self {
-        Self { key: key.into() }
+        Self { key: key.into(), issued: AtomicU64::default(), used: Mutex::default() }
     }
 
-    /// A ticket, fit for a URL's path, that is good until `now_unix` plus [`LIFETIME`].
+    /// A ticket, fit for a URL's path, that is good until `now_unix` plus [`LIFETIME`]. No two are the same: a call that
+    /// is connected twice in a second gets two sockets.
     pub fn issue(&self, claims: &Claims, now_unix: u64) -> String {
         let expiry = now_unix.saturating_add(LIFETIME.as_secs());
         let mut bytes = Vec::with_capacity(CLAIM_BYTES + 32);
         bytes.extend_from_slice(claims.call.as_str().as_bytes());
         bytes.extend_from_slice(claims.account.as_str().as_bytes());
         bytes.extend_from_slice(&expiry.to_be_bytes());
+        bytes.extend_from_slice(&self.issued.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         let mac = self.mac(&bytes).finalize().into_bytes();
         bytes.extend_from_slice(&mac);
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// What the ticket says, if it is good.
+    /// What the ticket says, if it is good; from then on it is used.
     ///
     /// # Errors
-    /// If it was not issued with this key, or has expired.
-    pub fn verify(&self, ticket: &str, now_unix: u64) -> Result<Claims, BadTicket> {
+    /// If it was not issued with this key, has expired, or was redeemed here before.
+    pub fn redeem(&self, ticket: &str, now_unix: u64) -> Result<Claims, BadTicket> {
+        let (claims, expiry) = self.verify(ticket, now_unix)?;
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.len() >= USED_CAPACITY {
+            used.retain(|_, expiry| now_unix < *expiry);
+        }
+        if used.len() >= USED_CAPACITY
+            && let Some(oldest) = used.iter().min_by_key(|(_, expiry)| **expiry).map(|(ticket, _)| ticket.clone())
+        {
+            used.remove(&oldest);
+        }
+        // The encoding is canonical, so that a ticket has only one spelling.
+        if used.insert(ticket.to_owned(), expiry).is_some() { Err(BadTicket::Used) } else { Ok(claims) }
+    }
+
+    fn verify(&self, ticket: &str, now_unix: u64) -> Result<(Claims, u64), BadTicket> {
         let bytes = URL_SAFE_NO_PAD.decode(ticket).map_err(|_| BadTicket::Forged)?;
         let (claims, mac) = bytes.split_at_checked(CLAIM_BYTES).ok_or(BadTicket::Forged)?;
         self.mac(claims).verify_slice(mac).map_err(|_| BadTicket::Forged)?;
-        let (sids, expiry) = claims.split_at(2 * SID_BYTES);
-        let expiry = u64::from_be_bytes(expiry.try_into().map_err(|_| BadTicket::Forged)?);
+        let (sids, numbers) = claims.split_at(2 * SID_BYTES);
+        let expiry = numbers.first_chunk().copied().map(u64::from_be_bytes).ok_or(BadTicket::Forged)?;
         if now_unix >= expiry {
             return Err(BadTicket::Expired);
         }
         let sids = std::str::from_utf8(sids).map_err(|_| BadTicket::Forged)?;
         let (call, account) = sids.split_at_checked(SID_BYTES).ok_or(BadTicket::Forged)?;
         let parsed = call.parse().ok().zip(account.parse().ok());
-        parsed.map(|(call, account)| Claims { call, account }).ok_or(BadTicket::Forged)
+        parsed.map(|(call, account)| (Claims { call, account }, expiry)).ok_or(BadTicket::Forged)
     }
 
     fn mac(&self, claims: &[u8]) -> Hmac<Sha256> {
@@ -113,9 +151,33 @@ mod tests {
     fn a_ticket_is_good_for_a_minute() {
         let tickets = Tickets::new([7; 32]);
         let ticket = tickets.issue(&claims(), NOW);
-        assert_eq!(tickets.verify(&ticket, NOW), Ok(claims()));
-        assert_eq!(tickets.verify(&ticket, NOW + 59), Ok(claims()));
-        assert_eq!(tickets.verify(&ticket, NOW + 60), Err(BadTicket::Expired));
+        for (after, claims) in [(0, Ok(claims())), (59, Ok(claims())), (60, Err(BadTicket::Expired))] {
+            assert_eq!(Tickets::new([7; 32]).redeem(&ticket, NOW + after), claims, "{after}");
+        }
+    }
+
+    #[test]
+    fn a_ticket_is_good_for_one_socket() {
+        let tickets = Tickets::new([7; 32]);
+        let (ticket, later) = (tickets.issue(&claims(), NOW), tickets.issue(&claims(), NOW));
+        assert_eq!(tickets.redeem(&ticket, NOW), Ok(claims()));
+        assert_eq!(tickets.redeem(&ticket, NOW + 59), Err(BadTicket::Used));
+        assert_eq!(tickets.redeem(&ticket, NOW + 60), Err(BadTicket::Expired));
+        assert_eq!(tickets.redeem(&later, NOW + 59), Ok(claims()), "the call was connected anew");
+    }
+
+    #[test]
+    fn used_tickets_do_not_pile_up() {
+        let tickets = Tickets::new([7; 32]);
+        let redeem = |number: usize, now| {
+            let call = format!("CA{number:032}").parse().unwrap();
+            let ticket = tickets.issue(&Claims { call, ..claims() }, now);
+            tickets.redeem(&ticket, now).unwrap();
+        };
+        (0..=USED_CAPACITY).for_each(|number| redeem(number, NOW));
+        assert_eq!(tickets.used.lock().unwrap().len(), USED_CAPACITY);
+        redeem(0, NOW + 60);
+        assert_eq!(tickets.used.lock().unwrap().len(), 1, "what has expired needs no memory");
     }
 
     #[test]
@@ -128,19 +190,19 @@ mod tests {
     fn a_ticket_of_another_key_or_with_a_changed_character_is_forged() {
         let tickets = Tickets::new([7; 32]);
         let ticket = tickets.issue(&claims(), NOW);
-        assert_eq!(Tickets::new([8; 32]).verify(&ticket, NOW), Err(BadTicket::Forged));
+        assert_eq!(Tickets::new([8; 32]).redeem(&ticket, NOW), Err(BadTicket::Forged));
         for at in 0..ticket.len() {
             let mut changed = ticket.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
-            assert_eq!(tickets.verify(&changed, NOW), Err(BadTicket::Forged), "character {at}");
+            assert_eq!(tickets.redeem(&changed, NOW), Err(BadTicket::Forged), "character {at}");
         }
     }
 
     #[test]
     fn rubbish_is_forged() {
         for rubbish in ["", "AA", "?", "AAAA AAAA", &"A".repeat(4096)] {
-            assert_eq!(Tickets::new([7; 32]).verify(rubbish, NOW), Err(BadTicket::Forged));
+            assert_eq!(Tickets::new([7; 32]).redeem(rubbish, NOW), Err(BadTicket::Forged));
         }
     }
 }

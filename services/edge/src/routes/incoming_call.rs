@@ -34,6 +34,8 @@ pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Res
 fn document(app: &App, webhook: &Webhook) -> String {
     let span = Span::current();
     span.record("call.sid", webhook.call.as_str());
+    // Taken before looking, so that a drain which begins in between waits for the socket of this call.
+    let _live = app.lifecycle.tasks().token();
     if app.lifecycle.is_draining() {
         info!(call.sid = %webhook.call, "call turned away: draining");
         return farewell(APOLOGY);
@@ -47,6 +49,7 @@ fn document(app: &App, webhook: &Webhook) -> String {
         ("agent", webhook.query("agent").map(str::to_owned)),
         ("traceparent", traceparent(&span)),
     ];
+    app.arrivals.expect(&webhook.call, &app.lifecycle);
     info!(call.sid = %webhook.call, "call arrives");
     ConnectStream {
         action: format!("{}/stream-ended", app.public_url.web_origin()),

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode, Uri};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::webhook::signature_of;
 use crate::{App, bridge, monitor::Route};
@@ -22,7 +22,7 @@ const READ_BUFFER: usize = 4 * 1024;
 /// Enough for a slice and its mark to go out together; more would be stale by the time a `clear` gets past it.
 const WRITE_BUFFER: usize = 4 * 1024;
 
-/// Opens the socket if Twilio has signed the request and the ticket is good.
+/// Opens the socket if Twilio has signed the request and the ticket is good, also while draining.
 pub(super) async fn open(
     State(app): State<Arc<App>>,
     uri: Uri,
@@ -46,20 +46,18 @@ fn upgraded(
     if let Err(refused) = app.verifier.upgrade(signature_of(headers), target) {
         return forbidden(app, refused.label());
     }
-    let claims = match app.tickets.verify(ticket, app.unix_time()) {
-        Ok(claims) => claims,
-        Err(bad) => return forbidden(app, bad.label()),
-    };
-    if app.lifecycle.is_draining() {
-        info!(call.sid = %claims.call, "media socket turned away: draining");
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    }
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
     };
+    // Whoever has a good ticket was taken as a caller, perhaps a moment before this edge began to drain.
+    let claims = match app.tickets.redeem(ticket, app.unix_time()) {
+        Ok(claims) => claims,
+        Err(bad) => return forbidden(app, bad.label()),
+    };
     // Taken now, so that a drain which begins before the handshake ends waits for this leg as well.
     let live = app.lifecycle.tasks().token();
+    app.arrivals.opened(&claims.call);
     let app = app.clone();
     let limited = upgrade.max_message_size(MESSAGE_LIMIT).max_frame_size(MESSAGE_LIMIT);
     let sized = limited.read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);

@@ -27,11 +27,12 @@ pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Res
             Ok(webhook) => {
                 let span = Span::current();
                 span.record("call.sid", webhook.call.as_str());
-                let step = app.pool.next_step(&span, &webhook.call).await;
+                let served_by = app.farewells.note(&webhook.call);
+                let step = app.pool.next_step(&span, &webhook.call, served_by.as_ref()).await;
                 if step.is_none() {
                     warn!(call.sid = %webhook.call, "no worker knows what comes next");
                 }
-                app.farewells.asked(&webhook.call);
+                app.farewells.happened(&webhook.call);
                 twiml(document(step, app.sip_endpoint.as_ref(), &app.public_url))
             }
             Err(refusal) => refusal.into_response(),

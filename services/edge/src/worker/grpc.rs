@@ -8,7 +8,7 @@ use offhook_hosting::telemetry::send_trace;
 use offhook_proto::voice::v1::{
     FromEdge, NextStep, NextStepRequest, calls_client::CallsClient, conversations_client::ConversationsClient,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Request, Status,
@@ -20,8 +20,11 @@ use super::{FromWorker, Worker};
 use crate::twilio::sid::CallSid;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(20);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A worker answers with headers as soon as it has admitted a leg: one that does not is hung.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(2);
+/// A host that died says nothing; this is what callers hear of it. One connection per worker, so pings are cheap.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(3);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The gRPC client of one worker.
 #[derive(Clone, Debug)]
@@ -47,7 +50,13 @@ impl Worker for GrpcWorker {
         let mut client = ConversationsClient::new(self.channel.clone());
         let mut request = Request::new(ReceiverStream::new(messages));
         send_trace(span, request.metadata_mut());
-        async move { Ok(client.attach(request).await?.into_inner()) }.try_flatten_stream().boxed()
+        let admitted = async move {
+            match timeout(ATTACH_TIMEOUT, client.attach(request)).await {
+                Ok(answer) => Ok(answer?.into_inner()),
+                Err(_) => Err(Status::unavailable("the worker does not answer")),
+            }
+        };
+        admitted.try_flatten_stream().boxed()
     }
 
     fn next_step(&self, span: &Span, call: &CallSid) -> BoxFuture<'static, Result<NextStep, Status>> {

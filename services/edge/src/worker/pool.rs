@@ -1,10 +1,11 @@
 //! Which worker gets the next leg: of those not asked yet, the one that serves the fewest legs of this edge.
 //!
 //! A worker that could not be reached is asked last for a while, so that one dead address does not delay every call.
-//! Names are resolved again when a call needs a worker, at most every few seconds; a name that does not resolve keeps
-//! the addresses it had.
+//! Names are resolved again and again by [`WorkerPool::keep_resolving`]; a name that does not resolve keeps the addresses
+//! it had. A worker whose address has left its name gets no new leg, but is still asked about calls for a while.
 
 use std::{
+    convert::Infallible,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -18,6 +19,7 @@ use http::Uri;
 use offhook_hosting::clock::Clock;
 use offhook_proto::voice::v1::NextStep;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tracing::{Span, warn};
 
@@ -28,6 +30,8 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a worker that could not be reached is asked last.
 const AVOID_FOR: Duration = Duration::from_secs(5);
+/// How long a worker whose address has left its name is asked about calls, counted from the end of its last leg.
+const REMEMBER_FOR: Duration = Duration::from_secs(60);
 /// One worker's time to say what comes next.
 const STEP_TIMEOUT: Duration = Duration::from_secs(2);
 /// All workers' time: Twilio gives up on a webhook after 15 s (Twilio docs, "Connection Overrides").
@@ -39,13 +43,16 @@ pub struct WorkerPool {
     connect: Connect,
     clock: Clock,
     state: Mutex<State>,
+    /// Cancelled once every name was tried.
+    resolved: CancellationToken,
 }
 
 #[derive(Default)]
 struct State {
     members: Vec<Member>,
-    resolved_at: Option<Instant>,
     turn: usize,
+    /// Whether there ever was a member.
+    populated: bool,
 }
 
 #[derive(Clone)]
@@ -55,6 +62,8 @@ struct Member {
     worker: Arc<dyn Worker>,
     legs: Arc<AtomicUsize>,
     avoid_until: Option<Instant>,
+    /// Set while its name resolves without it: since when, or when it last had legs.
+    left_at: Option<Instant>,
 }
 
 /// A worker that one leg uses; counts as a live leg until dropped.
@@ -84,28 +93,45 @@ impl Drop for Lease {
 }
 
 impl WorkerPool {
-    /// A pool of `targets`, reached by `connect`. Names resolve at the first [`WorkerPool::refresh`].
+    /// A pool of `targets`, reached by `connect`. Names resolve while [`WorkerPool::keep_resolving`] runs.
     pub fn new(targets: Vec<WorkerTarget>, connect: Connect, clock: Clock) -> Self {
-        let pool = Self { targets, connect, clock, state: Mutex::default() };
+        let (state, resolved) = (Mutex::default(), CancellationToken::new());
+        let pool = Self { targets, connect, clock, state, resolved };
         let fixed = pool.targets.iter().enumerate().filter_map(|(at, target)| match target {
             WorkerTarget::Fixed(address) => Some((at, vec![address.clone()])),
             WorkerTarget::Name { .. } => None,
         });
         pool.adopt(fixed.collect());
+        if !pool.has_names() {
+            pool.resolved.cancel();
+        }
         pool
     }
 
-    /// Resolves names, unless that was done a moment ago or someone else is doing it.
-    pub async fn refresh(&self) {
-        if !self.claim_refresh() {
-            return;
+    /// Resolves names every few seconds, for as long as it is polled.
+    pub async fn keep_resolving(&self) -> Infallible {
+        if !self.has_names() {
+            return std::future::pending().await;
         }
-        let lookups = self.targets.iter().enumerate().filter_map(|(at, target)| match target {
-            WorkerTarget::Name { name, port } => Some(async move { (at, resolve(name, *port).await) }),
-            WorkerTarget::Fixed(_) => None,
-        });
-        let found = join_all(lookups).await;
-        self.adopt(found.into_iter().filter_map(|(at, addresses)| Some((at, addresses?))).collect());
+        loop {
+            self.resolve_all().await;
+            tokio::time::sleep(RESOLVE_EVERY).await;
+        }
+    }
+
+    /// Whether every name has been tried once, with or without success.
+    pub fn is_resolved(&self) -> bool {
+        self.resolved.is_cancelled()
+    }
+
+    /// Completes when [`WorkerPool::is_resolved`].
+    pub async fn resolved(&self) {
+        self.resolved.cancelled().await;
+    }
+
+    /// Whether a worker is known, or was.
+    pub fn was_populated(&self) -> bool {
+        self.lock().populated
     }
 
     /// The best worker whose address is not among those `asked`.
@@ -113,7 +139,8 @@ impl WorkerPool {
         let (now, mut state) = (self.clock.now(), self.lock());
         state.turn = state.turn.wrapping_add(1);
         let (turn, count) = (state.turn, state.members.len());
-        let candidates = state.members.iter().enumerate().filter(|(_, member)| !asked.contains(&member.address));
+        let is_choice = |member: &Member| member.left_at.is_none() && !asked.contains(&member.address);
+        let candidates = state.members.iter().enumerate().filter(|(_, member)| is_choice(member));
         // Among equals the turn goes round, or all edges would prefer the same worker.
         let rank = |(at, member): &(usize, &Member)| {
             (member.is_avoided(now), member.legs.load(Ordering::Relaxed), at.wrapping_add(turn) % count)
@@ -131,16 +158,18 @@ impl WorkerPool {
         affected.for_each(|member| member.avoid_until = Some(until));
     }
 
-    /// Asks one worker after the other what Twilio should do with a call; `None` when none of them knows it.
-    pub async fn next_step(&self, span: &Span, call: &CallSid) -> Option<NextStep> {
-        self.refresh().await;
-        timeout(STEPS_TIMEOUT, self.ask_in_turn(span, call)).await.ok().flatten()
+    /// Asks one worker after the other what Twilio should do with a call; `None` when none of them knows it. The worker
+    /// at `first` is asked before the others, even if its address has left its name.
+    pub async fn next_step(&self, span: &Span, call: &CallSid, first: Option<&Uri>) -> Option<NextStep> {
+        timeout(STEPS_TIMEOUT, self.ask_in_turn(span, call, first)).await.ok().flatten()
     }
 
-    async fn ask_in_turn(&self, span: &Span, call: &CallSid) -> Option<NextStep> {
+    async fn ask_in_turn(&self, span: &Span, call: &CallSid, first: Option<&Uri>) -> Option<NextStep> {
+        self.resolved().await;
         let now = self.clock.now();
         let mut members = self.lock().members.clone();
-        members.sort_by_key(|member| member.is_avoided(now));
+        members
+            .sort_by_key(|member| (Some(&member.address) != first, member.is_avoided(now), member.left_at.is_some()));
         for Member { worker, address, .. } in members {
             match timeout(STEP_TIMEOUT, worker.next_step(span, call)).await {
                 Ok(Ok(step)) => return Some(step),
@@ -152,33 +181,41 @@ impl WorkerPool {
         None
     }
 
-    fn claim_refresh(&self) -> bool {
-        let named = self.targets.iter().any(|target| matches!(target, WorkerTarget::Name { .. }));
-        let (now, mut state) = (self.clock.now(), self.lock());
-        let due = named && state.resolved_at.is_none_or(|at| at + RESOLVE_EVERY <= now);
-        if due {
-            state.resolved_at = Some(now);
-        }
-        due
+    fn has_names(&self) -> bool {
+        self.targets.iter().any(|target| matches!(target, WorkerTarget::Name { .. }))
     }
 
-    /// Replaces the members of the targets that were found; a worker that stays keeps its connection and its legs.
+    async fn resolve_all(&self) {
+        let lookups = self.targets.iter().enumerate().filter_map(|(at, target)| match target {
+            WorkerTarget::Name { name, port } => Some(async move { (at, resolve(name, *port).await) }),
+            WorkerTarget::Fixed(_) => None,
+        });
+        let found = join_all(lookups).await;
+        self.adopt(found.into_iter().filter_map(|(at, addresses)| Some((at, addresses?))).collect());
+        self.resolved.cancel();
+    }
+
+    /// Replaces the members of the targets that were found; a worker that stays keeps its connection and its legs, and
+    /// one that is gone is remembered for a while.
     fn adopt(&self, found: Vec<(usize, Vec<Uri>)>) {
-        let mut state = self.lock();
+        let (now, mut state) = (self.clock.now(), self.lock());
         for (target, addresses) in found {
-            let (known, others): (Vec<_>, Vec<_>) =
+            let (mut known, others): (Vec<_>, Vec<_>) =
                 std::mem::take(&mut state.members).into_iter().partition(|member| member.target == target);
             state.members = others;
             for address in addresses {
-                let kept = known.iter().find(|member| member.address == address).cloned();
-                state.members.push(kept.unwrap_or_else(|| self.join(target, address)));
+                let at = known.iter().position(|member| member.address == address);
+                let member = at.map_or_else(|| self.join(target, address), |at| known.swap_remove(at));
+                state.members.push(Member { left_at: None, ..member });
             }
+            state.members.extend(known.into_iter().filter_map(|member| member.remembered(now)));
         }
+        state.populated |= !state.members.is_empty();
     }
 
     fn join(&self, target: usize, address: Uri) -> Member {
         let worker = (self.connect)(&address);
-        Member { target, address, worker, legs: Arc::default(), avoid_until: None }
+        Member { target, address, worker, legs: Arc::default(), avoid_until: None, left_at: None }
     }
 
     /// No code that holds the lock can leave the state half changed, so a poisoned one is as good as any.
@@ -190,6 +227,14 @@ impl WorkerPool {
 impl Member {
     fn is_avoided(&self, now: Instant) -> bool {
         self.avoid_until.is_some_and(|until| now < until)
+    }
+
+    /// The member after its name was resolved without it; `None` when that was long ago.
+    fn remembered(mut self, now: Instant) -> Option<Self> {
+        let is_used = self.legs.load(Ordering::Relaxed) > 0;
+        let left_at = self.left_at.filter(|_| !is_used).unwrap_or(now);
+        self.left_at = Some(left_at);
+        (now < left_at + REMEMBER_FOR).then_some(self)
     }
 }
 

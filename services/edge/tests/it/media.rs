@@ -152,7 +152,9 @@ async fn a_lost_connection_is_reported_as_such() {
     drop(caller);
     assert_eq!(leg.hears().await, ended(EndedReason::ConnectionLost));
     leg.finish();
+    post(edge.public, "/stream-ended", &form(&[])).await;
     edge.is_idle().await;
+    assert_eq!(edge.metric("edge_legs_ended_total", "reason=\"connection_lost\"").await, Some(1.0));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use offhook_proto::voice::v1::{Next, Speak, from_edge::Message as ToWorker, to_e
 
 use crate::support::{
     CALL, TOKEN,
-    twilio::{Sent, Stream, form, post},
+    twilio::{Sent, Stream, arrive, form, post},
     worker::Worker,
 };
 
@@ -53,7 +53,12 @@ async fn what_is_said_and_who_says_it_is_in_no_log_line() {
     let workers = format!("http://{}", worker.address);
     let mut serving = Serving::start(&[("SONIC_WORKERS", &workers), ("RUST_LOG", "debug")]);
     let address = serving.public.parse().unwrap();
-    let mut caller = Stream::started(address).await;
+    let path = arrive(address).await;
+    let ticket = path.rsplit('/').next().unwrap();
+    assert!(Stream::open_signed(address, &path, None).await.is_err());
+    let mut caller = Stream::open(address, &path).await.unwrap();
+    assert!(Stream::open(address, &path).await.is_err(), "the ticket is used");
+    caller.start(CALL).await;
     let mut leg = worker.accepted().await;
     caller.key('7').await;
     assert!(matches!(leg.hears().await, Some(ToWorker::Digit(_))));
@@ -68,7 +73,10 @@ async fn what_is_said_and_who_says_it_is_in_no_log_line() {
     let (code, log) = serving.terminate();
     assert_eq!(code, Some(0));
     assert!(log.contains(CALL), "the log says which call it was: {log}");
-    for secret in ["15005550006", "15005550009", TOKEN, "WlpaWlpa", "help@example.com"] {
+    for reason in ["missing", "used_ticket"] {
+        assert!(log.contains(reason), "the log says why requests were refused: {log}");
+    }
+    for secret in ["15005550006", "15005550009", TOKEN, ticket, "WlpaWlpa", "help@example.com"] {
         assert!(!log.contains(secret), "{secret}: {log}");
     }
 }

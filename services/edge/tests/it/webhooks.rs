@@ -114,6 +114,15 @@ async fn a_media_socket_needs_a_signature_and_a_ticket() {
 }
 
 #[tokio::test]
+async fn a_ticket_opens_one_socket() {
+    let edge = Edge::with_env(&[]).await;
+    let path = arrive(edge.public).await;
+    let _socket = Stream::open(edge.public, &path).await.unwrap();
+    assert_eq!(Stream::open(edge.public, &path).await.err(), Some(StatusCode::FORBIDDEN));
+    assert_eq!(edge.metric("edge_requests_refused_total", "reason=\"used_ticket\"").await, Some(1.0));
+}
+
+#[tokio::test]
 async fn the_first_worker_that_knows_a_call_decides_what_comes_next() {
     let (ignorant, worker) = (Worker::willing().await, Worker::willing().await);
     let edge = Edge::with_workers(&[ignorant.address, worker.address]).await;

@@ -1,6 +1,7 @@
 //! A running edge, a Twilio that signs, and workers that do what a test says.
 
 pub(crate) mod twilio;
+pub(crate) mod wire;
 pub(crate) mod worker;
 
 use std::{net::SocketAddr, time::Duration};

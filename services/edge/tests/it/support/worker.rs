@@ -31,29 +31,41 @@ pub(crate) struct Leg {
     replies: Option<mpsc::Sender<Result<ToEdge, Status>>>,
 }
 
-/// Takes every leg, or none.
+/// Treats every leg alike.
 #[derive(Clone)]
 struct Service {
-    refusal: Option<tonic::Code>,
+    manner: Manner,
     attached: mpsc::Sender<Leg>,
     steps: Arc<Mutex<Option<NextStep>>>,
 }
 
+#[derive(Clone, Copy)]
+enum Manner {
+    Willing,
+    Refusing(tonic::Code),
+    Hung,
+}
+
 impl Worker {
     pub(crate) async fn willing() -> Self {
-        Self::serving(None).await
+        Self::serving(Manner::Willing).await
     }
 
     pub(crate) async fn refusing(code: tonic::Code) -> Self {
-        Self::serving(Some(code)).await
+        Self::serving(Manner::Refusing(code)).await
     }
 
-    async fn serving(refusal: Option<tonic::Code>) -> Self {
+    /// Its connections live, but it answers no leg.
+    pub(crate) async fn hung() -> Self {
+        Self::serving(Manner::Hung).await
+    }
+
+    async fn serving(manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (attached, legs) = mpsc::channel(8);
         let steps = Arc::new(Mutex::new(None));
-        let service = Service { refusal, attached, steps: steps.clone() };
+        let service = Service { manner, attached, steps: steps.clone() };
         let server = Server::builder()
             .add_service(ConversationsServer::new(service.clone()))
             .add_service(CallsServer::new(service))
@@ -118,9 +130,10 @@ impl Conversations for Service {
         };
         let (replies, stream) = mpsc::channel(8);
         self.attached.try_send(Leg { start, messages, replies: Some(replies) }).unwrap();
-        match self.refusal {
-            Some(code) => Err(Status::new(code, "not here")),
-            None => Ok(Response::new(ReceiverStream::new(stream))),
+        match self.manner {
+            Manner::Willing => Ok(Response::new(ReceiverStream::new(stream))),
+            Manner::Refusing(code) => Err(Status::new(code, "not here")),
+            Manner::Hung => std::future::pending().await,
         }
     }
 }
