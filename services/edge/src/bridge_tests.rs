@@ -186,7 +186,7 @@ async fn a_socket_that_takes_nothing_is_still_read_and_a_hush_overtakes_what_wai
 async fn a_worker_that_takes_nothing_does_not_hold_up_the_caller() {
     let mut rig = Rig::new();
     let (mut from_edge, to_edge) = rig.live().await;
-    for fill in 0..100 {
+    for fill in 0..200 {
         rig.media(fill);
     }
     rig.settle().await;
@@ -200,7 +200,7 @@ async fn a_worker_that_takes_nothing_does_not_hold_up_the_caller() {
     }
     let (early, late) = positions.split_at(TO_WORKER_CAPACITY);
     assert_eq!(early, (0..TO_WORKER_CAPACITY as u64).collect::<Vec<_>>());
-    assert_eq!(late, (50..100).collect::<Vec<_>>(), "the oldest that waited were dropped");
+    assert_eq!(late, (50..200).collect::<Vec<_>>(), "the oldest that waited were dropped");
 }
 
 #[tokio::test(start_paused = true)]

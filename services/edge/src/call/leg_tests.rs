@@ -179,15 +179,15 @@ fn a_start_that_does_not_come_in_time_or_names_another_call_closes_the_socket() 
 }
 
 #[test]
-fn what_the_caller_says_before_the_worker_listens_is_kept_for_a_second() {
+fn what_the_caller_says_before_the_worker_listens_is_kept_for_three_seconds() {
     let mut rig = Rig::attaching();
-    for fill in 0..60 {
+    for fill in 0..160 {
         rig.twilio(&media(&[fill; 160]));
     }
     assert!(rig.told_worker().is_empty());
     rig.worker(Message::Accepted(Accepted {}));
     let told = rig.told_worker();
-    assert_eq!(told.len(), 50);
+    assert_eq!(told.len(), 150);
     assert_eq!(told[0], ToWorker::Audio(CallerAudio { first_sample: 1600, mulaw: Bytes::from(vec![10; 160]) }));
     assert_eq!(rig.leg.take_counts().caller_frames_dropped, 10);
 }

@@ -11,8 +11,9 @@ use offhook_proto::voice::v1::{CallerAudio, Digit, Ended, EndedReason, FromEdge,
 
 use crate::twilio::frame::Key;
 
-/// One second of audio: later than that, it no longer is a conversation.
-pub const CAPACITY_SAMPLES: usize = 8000;
+/// Three seconds of audio: what a caller says while a worker opens a session, with a retry. Later than that, it no longer
+/// is a conversation.
+pub const CAPACITY_SAMPLES: usize = 24_000;
 /// Keys that may wait: more than any menu or card number asks for.
 pub const CAPACITY_KEYS: usize = 64;
 
@@ -157,14 +158,14 @@ mod tests {
     fn a_worker_that_does_not_listen_loses_the_oldest_audio_but_no_control() {
         let mut uplink = Uplink::default();
         uplink.push_key(key("1"));
-        for fill in 0..53 {
+        for fill in 0..153 {
             uplink.push_audio(frame(fill));
         }
         assert_eq!((uplink.take_dropped(), uplink.take_dropped()), (3, 0));
         let messages = drain(&mut uplink);
         assert_eq!(messages[0], Message::Digit(Digit { digit: "1".to_owned() }));
         assert_eq!(messages[1], Message::Audio(CallerAudio { first_sample: 480, mulaw: frame(3) }));
-        assert_eq!(messages.len(), 51);
+        assert_eq!(messages.len(), 151);
     }
 
     #[test]
@@ -195,8 +196,8 @@ mod tests {
             uplink.push_heard(position, 0);
         }
         let messages = drain(&mut uplink);
-        assert_eq!(messages.iter().filter(|message| matches!(message, Message::Heard(_))).count(), 51);
-        assert_eq!((&messages[0], messages.last()), (&heard(449, 0), Some(&heard(499, 0))));
+        assert_eq!(messages.iter().filter(|message| matches!(message, Message::Heard(_))).count(), 151);
+        assert_eq!((&messages[0], messages.last()), (&heard(349, 0), Some(&heard(499, 0))));
     }
 
     #[test]
