@@ -52,14 +52,19 @@ pub(crate) async fn record(pair: &Pair, call: &CallReport) -> CallRecord {
     CallsClient::new(channel).get(request).await.unwrap().into_inner().record.unwrap()
 }
 
-/// Stops the pair and checks that nothing of any call is left in it.
-pub(crate) async fn assert_nothing_left(pair: Pair) {
+/// Waits until no task of any call is left.
+pub(crate) async fn calls_to_end(pair: &Pair) {
     let none = async {
         while pair.edge_lifecycle.tasks().len() + pair.worker_lifecycle.tasks().len() > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     assert!(tokio::time::timeout(Duration::from_secs(10), none).await.is_ok(), "a task of a call is left");
+}
+
+/// Stops the pair and checks that nothing of any call is left in it.
+pub(crate) async fn assert_nothing_left(pair: Pair) {
+    calls_to_end(&pair).await;
     assert_eq!(pair.bedrock.live_sessions(), 0);
     pair.stop().await.unwrap();
 }
