@@ -16,8 +16,9 @@ async fn the_private_listeners_tell_health_readiness_and_what_was_counted() {
         assert!(get(url, "/readyz").await.starts_with("HTTP/1.1 200 "));
         let metrics = get(url, "/metrics").await;
         for line in [
-            r#"edge_legs_ended_total{otel_scope_name="edge",reason="stopped"} 1"#,
-            r#"offhook_worker_calls_ended_total{otel_scope_name="sonic-worker",outcome="caller_hung_up"} 1"#,
+            r#"edge_legs_ended_total{reason="stopped",otel_scope_name="edge"} 1"#,
+            r#"offhook_worker_calls_ended_total{outcome="caller_hung_up",otel_scope_name="sonic-worker"} 1"#,
+            r#"edge_messages_unknown_total{otel_scope_name="edge"} 0"#,
             r#"offhook_worker_sessions{otel_scope_name="sonic-worker"} 0"#,
         ] {
             assert!(metrics.lines().any(|found| found == line), "{line} is not in {metrics}");

@@ -60,6 +60,7 @@ pub struct Conversation {
     phase: Phase,
     retry_until: Instant,
     session: Session,
+    edge_is_there: bool,
     /// Whether an input stream to the model is there to be written to.
     streaming: bool,
     pcm: Vec<u8>,
@@ -96,6 +97,7 @@ impl Conversation {
             phase: Phase::Opening { attempt: 1 },
             retry_until: time.started + RETRY_FOR,
             session,
+            edge_is_there: true,
             streaming: true,
             pcm: Vec::new(),
             epoch: 0,
@@ -128,7 +130,10 @@ impl Conversation {
         match input {
             Input::CallerAudio(mulaw) => self.handle_caller_audio(mulaw),
             Input::Heard { sample, epoch } => self.handle_heard(sample, epoch),
-            Input::LegEnded(end) => self.finish(end.outcome(), end.next_step(&self.agent), now),
+            Input::LegEnded(end) => {
+                self.edge_is_there = false;
+                self.finish(end.outcome(), end.next_step(&self.agent), now);
+            }
             Input::StreamOpened => self.handle_opened(),
             Input::StreamRefused(failure) => self.handle_refused(failure, now),
             Input::Model(event) => self.handle_model(event, now),
@@ -309,7 +314,9 @@ impl Conversation {
             return;
         }
         self.note_end(outcome, next_step.clone(), now);
-        self.outputs.push_back(Output::Next(next_step));
+        if self.edge_is_there {
+            self.outputs.push_back(Output::Next(next_step));
+        }
         self.leaving = None;
         if self.streaming {
             self.outputs.extend(self.session.close().into_iter().map(Output::Send));
