@@ -53,24 +53,7 @@ impl Phone {
         keep_audio: bool,
         watcher: Option<mpsc::Sender<CallEvent>>,
     ) -> Self {
-        let report = CallReport {
-            call_sid: call_sid.to_string(),
-            stream_sids: Vec::new(),
-            said: Vec::new(),
-            heard: Vec::new(),
-            said_pcm: Vec::new(),
-            heard_pcm: Vec::new(),
-            clears: Vec::new(),
-            marks_echoed: 0,
-            marks: Vec::new(),
-            arrivals: Vec::new(),
-            dialled: Vec::new(),
-            spoken_by_twilio: Vec::new(),
-            codes: Vec::new(),
-            documents: Vec::new(),
-            timeline: Vec::new(),
-            end: CallEnd::DocumentEnded,
-        };
+        let report = CallReport { call_sid: call_sid.to_string(), ..CallReport::of_nothing(CallEnd::DocumentEnded) };
         Self { clock, placed: clock.now(), caller, frames: 0, keep_audio, watcher, report }
     }
 

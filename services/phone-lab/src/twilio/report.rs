@@ -45,7 +45,7 @@ pub struct CallReport {
 }
 
 impl CallReport {
-    #[cfg(test)]
+    /// A call in which nothing has happened yet.
     pub(crate) fn of_nothing(end: CallEnd) -> Self {
         Self {
             call_sid: String::new(),
