@@ -70,9 +70,9 @@ struct Call {
     #[arg(long)]
     edge: String,
     /// The edge's PUBLIC_URL.
-    #[arg(long, default_value = "https://voice.example.test")]
+    #[arg(long, env = "PUBLIC_URL", default_value = "https://voice.example.test")]
     public_url: String,
-    /// The edge's Twilio auth token.
+    /// The edge's Twilio auth token; of a comma list the first signs.
     #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
     auth_token: Option<String>,
     /// Scenario file; the lab's own if left out.
@@ -167,8 +167,8 @@ async fn run_call(options: Call) -> anyhow::Result<bool> {
     let call = one_call(scenario(options.scenario)?, options.name.as_deref())?;
     let public_url = Url::parse(&options.public_url).context("--public-url")?;
     let mut settings = Settings::new(address(&options.edge)?, &public_url);
-    if let Some(auth_token) = options.auth_token {
-        settings.account = Account { auth_token, ..settings.account };
+    if let Some(signing) = options.auth_token.as_deref().and_then(|tokens| tokens.split(',').next()) {
+        settings.account = Account { auth_token: signing.trim().to_owned(), ..settings.account };
     }
     call::run(call, settings, options.seed, options.out.as_deref()).await
 }
