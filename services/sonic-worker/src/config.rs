@@ -21,7 +21,7 @@ const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 /// Everything a worker can be told.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `WORKER_LISTEN`, default `0.0.0.0:50051`: gRPC.
+    /// `WORKER_LISTEN`, default `0.0.0.0:50051`: gRPC, without authentication; only edges may reach it.
     pub listen: SocketAddr,
     /// `WORKER_ADMIN_LISTEN`, default `0.0.0.0:9091`: health and metrics, private.
     pub admin_listen: SocketAddr,

@@ -13,6 +13,7 @@ use offhook_proto::{
     voice::v1::{calls_server::CallsServer, conversations_server::ConversationsServer},
 };
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::ServingStatus;
 use tracing::{info, warn};
@@ -83,14 +84,17 @@ pub async fn run(
         .add_service(CallsServer::new(calls))
         .add_service(health_service)
         .add_service(reflection);
-    let stopped = lifecycle.clone();
+    // Cancelled when no leg is left: until then Twilio may ask about those that were cut short.
+    let over = CancellationToken::new();
+    let (stopped, ended) = (lifecycle.clone(), over.clone());
     let drained = async move {
         stopped.soft_stop().cancelled().await;
         // `Calls` goes on: Twilio asks about the last calls only after they have left.
         health.set_not_serving::<ConversationsServer<ConversationsService>>().await;
         health.set_service_status("", ServingStatus::NotServing).await;
         let drained = stopped.drain(config.drain).await;
-        // Ends the listeners too when everything ended by itself.
+        ended.cancel();
+        // Ends the private listener too when everything ended by itself.
         stopped.hard_stop().cancel();
         drained
     };
@@ -98,14 +102,14 @@ pub async fn run(
     info!(%address, admin.address = %admin_address, "sonic-worker serves");
     let incoming = TcpIncoming::from(listeners.grpc).with_nodelay(Some(true));
     // Boxed: tonic's server is a large future, and whoever calls this should not have to know.
-    let grpc = Box::pin(server.serve_with_incoming_shutdown(incoming, lifecycle.hard_stop().clone().cancelled_owned()));
+    let grpc = Box::pin(server.serve_with_incoming_shutdown(incoming, over.clone().cancelled_owned()));
     let admin = admin::serve(listeners.admin, telemetry.registry(), lifecycle.clone());
     let served = async {
         let (grpc, admin) = tokio::join!(watched(grpc, &lifecycle), watched(admin, &lifecycle));
         grpc.map_err(anyhow::Error::from).and(admin.map_err(anyhow::Error::from))
     };
     let overdue = async {
-        lifecycle.hard_stop().cancelled().await;
+        over.cancelled().await;
         tokio::time::sleep(LISTENERS_END_WITHIN).await;
     };
     let served = async {

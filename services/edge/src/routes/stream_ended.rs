@@ -21,6 +21,8 @@ use crate::{
 
 /// Answers Twilio's question what to do with a call whose stream has ended.
 pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
+    // Live work: a drain waits for the answer.
+    let _answering = app.lifecycle.tasks().token();
     let span = info_span!("webhook", route = Route::StreamEnded.label(), call.sid = Empty);
     let answer = async {
         match Webhook::read(&app, Route::StreamEnded, request).await {
@@ -45,6 +47,8 @@ pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Res
 
 /// Answers Twilio when another door failed: an apology that needs nobody's help.
 pub(super) async fn fail_over(State(app): State<Arc<App>>, request: Request) -> Response {
+    // Live work: a drain waits for the answer.
+    let _answering = app.lifecycle.tasks().token();
     let response = match Webhook::read(&app, Route::Failover, request).await {
         Ok(webhook) => {
             warn!(call.sid = %webhook.call, "Twilio fell back");

@@ -17,6 +17,8 @@ use crate::{
 
 /// Ends the call: without a word when the human has hung up, with an apology when none was reached.
 pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
+    // Live work: a drain waits for the answer.
+    let _answering = app.lifecycle.tasks().token();
     let response = match Webhook::read(&app, Route::TransferResult, request).await {
         Ok(webhook) => {
             let reached = was_reached(webhook.parameter("DialCallStatus"));

@@ -112,7 +112,7 @@ impl Serving {
 
     /// Sends SIGTERM; the exit code and everything that was logged since the start.
     fn terminate(&mut self) -> (Option<i32>, String) {
-        let told = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
+        let told = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.process.id())]).status().unwrap();
         assert!(told.success());
         (self.process.wait().unwrap().code(), self.log.take().unwrap().join().unwrap())
     }

@@ -1,12 +1,14 @@
 use std::time::Duration;
 
 use phone_lab::{
-    bedrock::{ExceptionKind, Fault, Moment, Refusal},
+    bedrock::{self, ExceptionKind, Fault, Moment, Refusal, Script},
     pair::Pair,
     twilio::{CallEnd, CallOptions, CallReport},
 };
 
-use crate::support::{assert_heard_as_said, assert_nothing_left, caller, pair, play};
+use sonic_worker::agent::Agent;
+
+use crate::support::{assert_heard_as_said, assert_nothing_left, caller, pair, play, start_with};
 
 const SCRIPT: &str = "greeting: 'good morning, how are you today'";
 
@@ -98,6 +100,30 @@ async fn a_model_stream_that_breaks_mid_call_leads_to_a_sentence_for_the_caller(
     }
     assert_next_call_is_served(&pair).await;
     assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_takes_the_session_and_then_says_nothing_leads_to_a_sentence() {
+    let pair = pair(SCRIPT).await;
+    pair.bedrock.inject(Fault::Freeze(Moment::After(Duration::ZERO)));
+    assert_caller_hears_a_sentence(&call(&pair).await);
+    assert_next_call_is_served(&pair).await;
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_a_drain_cuts_short_still_hears_its_own_workers_words() {
+    let bedrock = bedrock::Settings { script: Script::from_yaml(SCRIPT).unwrap(), ..bedrock::Settings::default() };
+    let pair = start_with(bedrock, vec![("DRAIN_SECONDS", "0".to_owned())]).await;
+    let twilio = pair.twilio.clone();
+    let live =
+        tokio::spawn(async move { twilio.call(caller("[listen, listen, listen]"), CallOptions::default()).await });
+    while pair.bedrock.live_sessions() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    pair.worker_lifecycle.soft_stop().cancel();
+    let said = live.await.unwrap().spoken_by_twilio;
+    assert_eq!(said, [Agent::demo().apology], "the edge's own words would say that no worker could be asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

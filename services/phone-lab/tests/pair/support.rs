@@ -22,7 +22,12 @@ pub(crate) async fn pair(script: &str) -> Pair {
 
 /// A pair whose model is set up like this.
 pub(crate) async fn start(bedrock: bedrock::Settings) -> Pair {
-    let settings = Settings { bedrock, environment: Vec::new(), seed: 1 };
+    start_with(bedrock, Vec::new()).await
+}
+
+/// Same, with more in its environment.
+pub(crate) async fn start_with(bedrock: bedrock::Settings, environment: Vec<(&'static str, String)>) -> Pair {
+    let settings = Settings { bedrock, environment, seed: 1 };
     Pair::start(settings, Arc::new(Telemetry::for_metrics("pair"))).await.unwrap()
 }
 

@@ -43,8 +43,11 @@ impl MemoryStore {
 impl CallStore for MemoryStore {
     fn begin(&self, call: CallRecord) -> StoreFuture<()> {
         let mut calls = self.calls();
+        let next_step = call.next_step.clone();
         let kept = calls.entry(call.call_sid.clone()).or_insert(Kept { record: call, ended: None });
         kept.ended = None;
+        // What was decided on an earlier leg has been done.
+        kept.record.next_step = next_step;
         kept.record.ended_at = None;
         kept.record.outcome = None;
         Box::pin(std::future::ready(Ok(())))
@@ -126,6 +129,9 @@ mod tests {
             store.append(call.call_sid.clone(), ended()).await.unwrap();
         }
         assert_eq!(store.record(&call.call_sid).await.unwrap().unwrap().usage.input_text_tokens, 6);
+        let apology = NextStep::HangUp { say: Some("sorry".into()) };
+        store.begin(CallRecord { next_step: apology.clone(), ..call.clone() }).await.unwrap();
+        assert_eq!(store.record(&call.call_sid).await.unwrap().unwrap().next_step, apology);
     }
 
     #[tokio::test]

@@ -203,9 +203,9 @@ pub enum NextStep {
     },
     /// Hand it to a human.
     Transfer {
-        /// Why, for the human.
+        /// Why; the human is not told yet.
         reason: Option<String>,
-        /// A sentence for the caller meanwhile.
+        /// A sentence for the caller before the human's phone rings.
         say: Option<String>,
     },
 }

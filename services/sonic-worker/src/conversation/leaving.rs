@@ -6,6 +6,8 @@ use crate::calls::{NextStep, Outcome};
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// A caller who is handed over hears the next words from Twilio, and should not wait for them.
 const LAST_WORDS_BEFORE_TRANSFER: Duration = Duration::from_millis(500);
+/// How long the agent may take to answer what a caller says after the goodbye.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 /// However long the goodbye is, the leg ends after this.
 const LONGEST: Duration = Duration::from_secs(20);
 
@@ -15,11 +17,12 @@ pub(super) struct Leaving {
     next_step: NextStep,
     done_at: Instant,
     give_up_at: Instant,
+    caller_spoke: bool,
 }
 
 impl Leaving {
     pub(super) fn new(next_step: NextStep, now: Instant) -> Self {
-        let mut leaving = Self { next_step, done_at: now, give_up_at: now + LONGEST };
+        let mut leaving = Self { next_step, done_at: now, give_up_at: now + LONGEST, caller_spoke: false };
         leaving.agent_speaks(now);
         leaving
     }
@@ -30,6 +33,18 @@ impl Leaving {
                 NextStep::HangUp { .. } => LAST_WORDS,
                 NextStep::Transfer { .. } => LAST_WORDS_BEFORE_TRANSFER,
             };
+    }
+
+    /// The caller said something after the goodbye: it may be a question, so the agent gets the time to answer it.
+    pub(super) fn caller_speaks(&mut self, now: Instant) {
+        self.caller_spoke = true;
+        self.done_at = self.done_at.max(now + TIME_TO_ANSWER);
+    }
+
+    /// Whether a sentence of the agent now is an answer that takes the conversation up again. The agent has to decide
+    /// anew to hang up; one who asked for a human still gets one.
+    pub(super) fn is_called_off_by_an_answer(&self) -> bool {
+        self.caller_spoke && self.is_called_off_by_the_caller()
     }
 
     /// When to leave, given whether the caller has heard all that was said so far.

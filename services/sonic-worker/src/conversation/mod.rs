@@ -48,6 +48,9 @@ const OPEN_TRIES: u32 = 3;
 const RETRY_FOR: Duration = Duration::from_secs(4);
 /// The pause before another try is drawn from zero to this, doubled each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// A model that took the session and then says nothing at all is as good as none; slow ones have taken 10 s to speak, but
+/// not to begin.
+const FIRST_WORD_WITHIN: Duration = Duration::from_secs(10);
 /// How long a closed session may take to end its stream. Its place counts against the account's quota until then.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -76,10 +79,20 @@ pub struct Conversation {
 
 #[derive(Debug)]
 enum Phase {
-    Opening { attempt: u32 },
-    Retrying { attempt: u32, at: Instant },
-    Live,
-    Closing { until: Instant },
+    Opening {
+        attempt: u32,
+    },
+    Retrying {
+        attempt: u32,
+        at: Instant,
+    },
+    Live {
+        /// The model has not said anything yet and must by then; `None` once it has.
+        answer_by: Option<Instant>,
+    },
+    Closing {
+        until: Instant,
+    },
     Finished,
 }
 
@@ -119,7 +132,10 @@ impl Conversation {
         let phase = match self.phase {
             Phase::Retrying { at, .. } => Some(at),
             Phase::Closing { until } => Some(until),
-            Phase::Live => self.leaving.as_ref().map(|leaving| leaving.deadline(self.agent_is_heard_out())),
+            Phase::Live { answer_by } => {
+                let leave_at = self.leaving.as_ref().map(|leaving| leaving.deadline(self.agent_is_heard_out()));
+                answer_by.into_iter().chain(leave_at).min()
+            }
             Phase::Opening { .. } | Phase::Finished => None,
         };
         phase.into_iter().chain(self.tools.deadline()).min()
@@ -134,7 +150,7 @@ impl Conversation {
                 self.edge_is_there = false;
                 self.finish(end.outcome(), end.next_step(&self.agent), now);
             }
-            Input::StreamOpened => self.handle_opened(),
+            Input::StreamOpened => self.handle_opened(now),
             Input::StreamRefused(failure) => self.handle_refused(failure, now),
             Input::Model(event) => self.handle_model(event, now),
             Input::StreamEnded(_) => self.handle_stream_ended(now),
@@ -147,7 +163,7 @@ impl Conversation {
 
     fn handle_caller_audio(&mut self, mulaw: Bytes) {
         match self.phase {
-            Phase::Live => {
+            Phase::Live { .. } => {
                 self.pcm.clear();
                 mulaw::decode_into(&mulaw, &mut self.pcm);
                 self.outputs.extend(self.session.audio(&self.pcm).map(Output::SendAudio));
@@ -163,11 +179,11 @@ impl Conversation {
         }
     }
 
-    fn handle_opened(&mut self) {
+    fn handle_opened(&mut self, now: Instant) {
         if !matches!(self.phase, Phase::Opening { .. }) {
             return;
         }
-        self.phase = Phase::Live;
+        self.phase = Phase::Live { answer_by: Some(now + FIRST_WORD_WITHIN) };
         self.outputs.push_back(Output::Accepted);
         self.outputs.extend(self.session.handle_opened().into_iter().map(Output::Send));
     }
@@ -188,14 +204,17 @@ impl Conversation {
                 self.end();
             }
             Phase::Closing { .. } => self.end(),
-            Phase::Retrying { .. } | Phase::Live | Phase::Finished => {}
+            Phase::Retrying { .. } | Phase::Live { .. } | Phase::Finished => {}
         }
     }
 
     fn handle_model(&mut self, event: ServerEvent, now: Instant) {
+        if let Phase::Live { answer_by } = &mut self.phase {
+            *answer_by = None;
+        }
         let Some(told) = self.session.handle_event(event) else { return };
         // Tokens are counted to the end, also of a session that is closing.
-        if matches!(self.phase, Phase::Live) || matches!(told, Told::Usage(_)) {
+        if matches!(self.phase, Phase::Live { .. }) || matches!(told, Told::Usage(_)) {
             self.handle_told(told, now);
         }
     }
@@ -203,10 +222,12 @@ impl Conversation {
     fn handle_told(&mut self, told: Told, now: Instant) {
         match told {
             Told::CallerSaid(text) => {
+                self.leaving.iter_mut().for_each(|leaving| leaving.caller_speaks(now));
                 let turns = self.turns.caller_said(text, now);
                 self.note(turns.into_iter().flatten());
             }
             Told::AgentSays(sentence) => {
+                self.leaving.take_if(|leaving| leaving.is_called_off_by_an_answer());
                 self.leaving.iter_mut().for_each(|leaving| leaving.agent_speaks(now));
                 let before = self.turns.agent_says(sentence, now);
                 self.note(before);
@@ -251,7 +272,7 @@ impl Conversation {
     }
 
     fn handle_tool_finished(&mut self, id: &ToolUseId, result: Value, now: Instant) {
-        if matches!(self.phase, Phase::Live) {
+        if matches!(self.phase, Phase::Live { .. }) {
             self.answer_tool(id, result, now);
         }
     }
@@ -266,7 +287,7 @@ impl Conversation {
     fn handle_stream_ended(&mut self, now: Instant) {
         self.streaming = false;
         match self.phase {
-            Phase::Live => self.finish(Outcome::ModelFailed, self.agent.apologise(), now),
+            Phase::Live { .. } => self.finish(Outcome::ModelFailed, self.agent.apologise(), now),
             Phase::Opening { .. } => self.handle_refused(Failure::EndedEarly, now),
             Phase::Closing { .. } => self.end(),
             Phase::Retrying { .. } | Phase::Finished => {}
@@ -284,10 +305,12 @@ impl Conversation {
                 self.outputs.push_back(Output::AbandonStream);
                 self.end();
             }
-            Phase::Live => {
+            Phase::Live { answer_by } => {
                 let heard_out = self.agent_is_heard_out();
                 if let Some(left) = self.leaving.take_if(|leaving| leaving.deadline(heard_out) <= now) {
                     self.finish(left.outcome(), left.into_next_step(), now);
+                } else if answer_by.is_some_and(|by| by <= now) {
+                    self.finish(Outcome::ModelFailed, self.agent.apologise(), now);
                 }
             }
             Phase::Opening { .. } | Phase::Retrying { .. } | Phase::Closing { .. } | Phase::Finished => {}
@@ -313,11 +336,15 @@ impl Conversation {
         if matches!(self.phase, Phase::Closing { .. } | Phase::Finished) {
             return;
         }
+        // What breaks while the agent is leaving does not change where the call was to go.
+        let (outcome, next_step) = match self.leaving.take() {
+            Some(leaving) if outcome != Outcome::CallerHungUp => (leaving.outcome(), leaving.into_next_step()),
+            Some(_) | None => (outcome, next_step),
+        };
         self.note_end(outcome, next_step.clone(), now);
         if self.edge_is_there {
             self.outputs.push_back(Output::Next(next_step));
         }
-        self.leaving = None;
         if self.streaming {
             self.outputs.extend(self.session.close().into_iter().map(Output::Send));
             self.outputs.push_back(Output::EndInput);
@@ -330,7 +357,8 @@ impl Conversation {
     fn note_end(&mut self, outcome: Outcome, next_step: NextStep, now: Instant) {
         let last = self.turns.flush();
         self.note(last);
-        for run in self.tools.give_up(now) {
+        for (id, run) in self.tools.give_up(now) {
+            self.outputs.push_back(Output::StopTool(id));
             self.outputs.push_back(Output::Note(Entry::Tool(run)));
         }
         let at = self.turns.time().at(now);

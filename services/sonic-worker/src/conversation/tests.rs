@@ -181,6 +181,8 @@ fn a_caller_who_hangs_up_leaves_a_session_closed_by_the_book_in_every_phase() {
         let mut rig = Rig::live();
         until(&mut rig);
         let outputs = rig.handle(Input::LegEnded(LegEnd::Stopped));
+        let stopped = outputs.iter().any(|output| matches!(output, Output::StopTool(_)));
+        assert_eq!(stopped, phase == "while a tool runs");
         assert_eq!(sent(&outputs), BY_THE_BOOK, "{phase}");
         assert_eq!(outputs.last(), Some(&Output::EndInput), "{phase}");
         assert_eq!(rig.handle(Input::StreamEnded(None)), [Output::Finished], "{phase}");
@@ -300,6 +302,53 @@ fn a_caller_who_asked_for_a_human_is_not_hung_up_on() {
 }
 
 #[test]
+fn what_breaks_while_a_transfer_is_on_its_way_does_not_undo_it() {
+    let ends: [fn() -> Input; 3] =
+        [|| Input::StreamEnded(None), || Input::Stop, || Input::LegEnded(LegEnd::ConnectionLost)];
+    for end in ends {
+        let mut rig = Rig::live();
+        rig.model([wants("support", json!({}))]);
+        rig.handle(end());
+        let (outcome, next) = rig.outcome().unwrap();
+        assert!(outcome == Outcome::Transferred && matches!(next, NextStep::Transfer { .. }), "{:?}", end());
+    }
+}
+
+#[test]
+fn a_caller_who_asks_something_after_the_goodbye_is_answered_and_keeps_the_line() {
+    let mut rig = Rig::live();
+    rig.model([wants("hang_up", json!({}))]);
+    rig.model(says("Goodbye."));
+    rig.handle(Input::Heard { sample: 160, epoch: 0 });
+    rig.model(caller_said("when is breakfast?"));
+    rig.now += Duration::from_secs(3);
+    assert_eq!(rig.handle(Input::Deadline), [], "the agent has the time to answer");
+    rig.model(says("From seven."));
+    assert_eq!((rig.conversation.poll_deadline(), rig.outcome()), (None, None));
+}
+
+#[test]
+fn a_caller_who_only_says_goodbye_too_is_hung_up_on_after_it() {
+    let mut rig = Rig::live();
+    rig.model([wants("hang_up", json!({}))]);
+    rig.model(says("Goodbye."));
+    rig.handle(Input::Heard { sample: 160, epoch: 0 });
+    rig.model(caller_said("bye"));
+    let outputs = rig.reach_deadline(Duration::from_secs(5));
+    assert_eq!(outputs[0], Output::Next(NextStep::HangUp { say: None }));
+}
+
+#[test]
+fn a_model_that_takes_the_session_and_says_nothing_leads_to_a_sentence_for_the_caller() {
+    let mut rig = Rig::live();
+    let outputs = rig.reach_deadline(FIRST_WORD_WITHIN);
+    assert_eq!(outputs[0], Output::Next(Agent::demo().apologise()));
+    let mut rig = Rig::live();
+    rig.model([ServerEvent::CompletionStart]);
+    assert_eq!(rig.conversation.poll_deadline(), None);
+}
+
+#[test]
 fn a_transfer_does_not_wait_for_the_end_of_a_turn_that_is_never_told() {
     let mut rig = Rig::live();
     rig.model(says("One moment."));
@@ -335,8 +384,7 @@ fn a_caller_who_speaks_over_the_goodbye_keeps_the_line() {
     rig.model([wants("hang_up", json!({}))]);
     rig.model(says("Goodbye."));
     rig.model(interrupted());
-    assert_eq!(rig.conversation.poll_deadline(), None);
-    assert_eq!(rig.outcome(), None);
+    assert_eq!((rig.conversation.poll_deadline(), rig.outcome()), (None, None));
 }
 
 #[test]

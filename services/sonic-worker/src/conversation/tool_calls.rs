@@ -83,7 +83,7 @@ impl ToolCalls {
                     reason: input["reason"].as_str().map(str::to_owned),
                     say: Some(CONNECTING.to_owned()),
                 },
-                result: json!({ "status": "a human is being called" }),
+                result: json!({ "status": "the caller will be connected to a human" }),
             },
             _ => Requested::Run(ToolCall { id, name, input }),
         }
@@ -106,8 +106,9 @@ impl ToolCalls {
     }
 
     /// The call is over: what still runs stays without a result.
-    pub(super) fn give_up(&mut self, now: Instant) -> Vec<ToolRun> {
-        std::mem::take(&mut self.running).into_values().map(|running| self.run(running, None, now)).collect()
+    pub(super) fn give_up(&mut self, now: Instant) -> Vec<(ToolUseId, ToolRun)> {
+        let running = std::mem::take(&mut self.running).into_iter();
+        running.map(|(id, running)| (id, self.run(running, None, now))).collect()
     }
 
     fn run(&self, Running { name, input, since }: Running, result: Option<Value>, now: Instant) -> ToolRun {

@@ -13,12 +13,12 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument, info, info_span, warn};
 
 use super::{
-    Questions,
+    Question, Questions,
     convert::{self, Start},
 };
 use crate::{
     agent::Agent,
-    calls::{CallRecord, CallSid, Outcome},
+    calls::{CallRecord, Outcome},
     conversation::{CallTime, Conversation, Input},
     metrics::RefusedLeg,
     nova::Usage,
@@ -79,6 +79,7 @@ impl ConversationsService {
         Leg {
             services: self.services.clone(),
             agent: Arc::clone(&self.agent),
+            questions: self.questions.clone(),
             hard_stop: self.lifecycle.hard_stop().clone(),
             entropy: self.entropy.lock().unwrap_or_else(PoisonError::into_inner).fork(),
         }
@@ -99,12 +100,12 @@ impl Conversations for ConversationsService {
         );
         telemetry::continue_trace(&span, telemetry::received_trace(request.metadata()));
         let (to_edge, messages) = mpsc::channel(TO_EDGE_CAPACITY);
-        let (leg, questions) = (self.leg(), self.questions.clone());
+        let leg = self.leg();
         let serve = async move {
-            let ended = leg.serve(request.into_inner(), to_edge).await;
+            let question = leg.serve(request.into_inner(), to_edge).await;
             drop(place);
-            if let Some(call) = ended {
-                questions.await_question(&call).await;
+            if let Some(question) = question {
+                question.asked().await;
             }
         };
         self.lifecycle.tasks().spawn(serve.instrument(span));
@@ -116,13 +117,14 @@ impl Conversations for ConversationsService {
 struct Leg {
     services: Services,
     agent: Arc<Agent>,
+    questions: Questions,
     hard_stop: CancellationToken,
     entropy: Entropy,
 }
 
 impl Leg {
-    /// Serves the leg to its end; the call, if Twilio will ask what comes next.
-    async fn serve(self, mut from_edge: Streaming<FromEdge>, to_edge: ToEdgeSender) -> Option<CallSid> {
+    /// Serves the leg to its end; the question that Twilio will ask then, if it will.
+    async fn serve(self, mut from_edge: Streaming<FromEdge>, to_edge: ToEdgeSender) -> Option<Question> {
         let _live = self.services.metrics.leg();
         let start = tokio::select! {
             start = receive_start(&mut from_edge) => start,
@@ -142,13 +144,14 @@ impl Leg {
         span.record("call.sid", start.call.as_str()).record("stream.sid", &start.stream_sid);
         info!("a leg begins");
         let (call, store) = (start.call.clone(), Arc::clone(&self.services.store));
+        let question = self.questions.expect(&call);
         self.converse(start, from_edge, to_edge).await;
         let record = store.record(&call).await.ok().flatten()?;
-        (record.outcome != Some(Outcome::CallerHungUp)).then_some(call)
+        (record.outcome != Some(Outcome::CallerHungUp)).then_some(question)
     }
 
     async fn converse(self, start: Start, from_edge: Streaming<FromEdge>, to_edge: ToEdgeSender) {
-        let Self { services, agent, hard_stop, entropy } = self;
+        let Self { services, agent, hard_stop, entropy, .. } = self;
         let time = CallTime { started: services.clock.now(), started_at: services.clock.wall() };
         let record = CallRecord {
             call_sid: start.call.clone(),

@@ -7,4 +7,4 @@ mod questions;
 
 pub use calls::CallsService;
 pub use conversations::{ConversationsService, Worker};
-pub use questions::Questions;
+pub use questions::{Question, Questions};

@@ -18,15 +18,11 @@ const ASKED_WITHIN: Duration = Duration::from_secs(8);
 pub struct Questions(Arc<Mutex<HashMap<CallSid, oneshot::Sender<()>>>>);
 
 impl Questions {
-    /// Waits until the call has been asked about, or nobody can be expected to ask any more.
-    pub async fn await_question(&self, call: &CallSid) {
-        let (asked, question) = oneshot::channel();
-        // An earlier leg's wait ends with this.
-        self.calls().insert(call.clone(), asked);
-        let asked = tokio::time::timeout(ASKED_WITHIN, question).await;
-        if asked.is_err() {
-            self.calls().remove(call);
-        }
+    /// Expects a question about the call from now on. Nobody waits for an earlier leg's any more.
+    pub fn expect(&self, call: &CallSid) -> Question {
+        let (sender, asked) = oneshot::channel();
+        self.calls().insert(call.clone(), sender);
+        Question { questions: self.clone(), call: call.clone(), asked }
     }
 
     /// The call was asked about.
@@ -42,6 +38,33 @@ impl Questions {
     }
 }
 
+/// A question that is expected; no longer when it is dropped.
+#[derive(Debug)]
+pub struct Question {
+    questions: Questions,
+    call: CallSid,
+    asked: oneshot::Receiver<()>,
+}
+
+impl Question {
+    /// Waits until it was asked, which may be long ago, or nobody can be expected to ask any more.
+    pub async fn asked(mut self) {
+        // An error says that a newer leg of the call waits.
+        let _ = tokio::time::timeout(ASKED_WITHIN, &mut self.asked).await;
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        let mut calls = self.questions.calls();
+        // Closed only where this is still the one that is waited for.
+        self.asked.close();
+        if calls.get(&self.call).is_some_and(oneshot::Sender::is_closed) {
+            calls.remove(&self.call);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use offhook_hosting::clock::Clock;
@@ -54,15 +77,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_question_ends_the_wait_and_so_does_its_time() {
-        let questions = Questions::default();
-        let (waiting, started) = (questions.clone(), Clock.now());
-        let wait = tokio::spawn(async move { waiting.await_question(&call()).await });
-        tokio::task::yield_now().await;
+        let (questions, started) = (Questions::default(), Clock.now());
+        let early = questions.expect(&call());
         questions.asked(&call());
-        wait.await.unwrap();
-        assert_eq!(Clock.now(), started);
-        questions.await_question(&call()).await;
+        early.asked().await;
+        assert_eq!(Clock.now(), started, "it was asked before anybody waited");
+        questions.expect(&call()).asked().await;
         assert_eq!(Clock.now() - started, ASKED_WITHIN);
         assert!(questions.calls().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newer_leg_takes_the_question_over() {
+        let (questions, started) = (Questions::default(), Clock.now());
+        let (older, newer) = (questions.expect(&call()), questions.expect(&call()));
+        older.asked().await;
+        assert_eq!(Clock.now(), started);
+        questions.asked(&call());
+        newer.asked().await;
+        assert_eq!(Clock.now(), started);
     }
 }

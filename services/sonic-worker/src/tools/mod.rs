@@ -86,7 +86,7 @@ fn support() -> ToolSpec {
         description: "Connects the caller to a human. Use it when the caller asks for a person, or when you cannot help.",
         input_schema: json!({
             "type": "object",
-            "properties": { "reason": { "type": "string", "description": "why, in a few words for the human" } },
+            "properties": { "reason": { "type": "string", "description": "why, in a few words" } },
         }),
     }
 }
