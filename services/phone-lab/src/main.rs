@@ -18,7 +18,7 @@ use offhook_hosting::{
     telemetry::{Telemetry, TelemetryConfig},
 };
 use phone_lab::{
-    bedrock::{self, CertificateAuthority, Pace, Server},
+    bedrock::{self, CertificateAuthority, Fault, Pace, Probability, Profile, Script, Server, Waived},
     call, demo,
     scenario::{Scenario, ScenarioCall},
     twilio::{Account, Settings, url::Url},
@@ -106,6 +106,56 @@ struct Bedrock {
     /// Factor on the model's pauses and delays.
     #[arg(long, default_value = "1", value_parser = pace)]
     pace: Pace,
+    /// How quick the model is: real, fast or slow.
+    #[arg(long, default_value = "real")]
+    profile: Profile,
+    /// What goes wrong in every session: NAME, NAME=VALUE, either with @MOMENT. May be repeated.
+    #[arg(long = "fault", value_name = "FAULT")]
+    faults: Vec<Fault>,
+    /// How likely each fault strikes a session, from 0 to 1.
+    #[arg(long, default_value = "1")]
+    fault_probability: Probability,
+    /// Seed of everything that is drawn; drawn itself if left out.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Numbers of rules that are not to be enforced, with commas between them.
+    #[arg(long, value_name = "RULES")]
+    waive: Option<Waived>,
+    /// Sessions at a time.
+    #[arg(long, default_value_t = 20)]
+    max_sessions: usize,
+    /// Streams at a time on one connection.
+    #[arg(long, default_value_t = 200)]
+    max_concurrent_streams: u32,
+    /// Silence of the client that ends a session.
+    #[arg(long, default_value = "55s", value_parser = humantime::parse_duration)]
+    idle_limit: Duration,
+    /// How likely an interactive text is refused as if audio had slipped into it, from 0 to 1.
+    #[arg(long, default_value = "0")]
+    slipped_audio: Probability,
+    /// Refuse history whose roles do not alternate.
+    #[arg(long)]
+    strict_history: bool,
+}
+
+impl Bedrock {
+    fn settings(self, script: Script) -> bedrock::Settings {
+        bedrock::Settings {
+            script,
+            pace: self.pace,
+            profile: self.profile,
+            faults: self.faults,
+            fault_probability: self.fault_probability,
+            waived: self.waive.unwrap_or_default(),
+            max_sessions: self.max_sessions,
+            max_concurrent_streams: self.max_concurrent_streams,
+            idle_limit: self.idle_limit,
+            slipped_audio: self.slipped_audio,
+            strict_history: self.strict_history,
+            keep_audio: false,
+            ..bedrock::Settings::default()
+        }
+    }
 }
 
 fn pace(text: &str) -> Result<Pace, String> {
@@ -195,13 +245,14 @@ async fn run_bedrock(options: Bedrock) -> anyhow::Result<()> {
     let ca = CertificateAuthority::new()?;
     ca.write_pem(&options.ca_out).with_context(|| format!("--ca-out {}", options.ca_out.display()))?;
     let mut names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-    names.extend(options.names);
-    let script = scenario(options.scenario)?.model;
-    let settings = bedrock::Settings { script, pace: options.pace, keep_audio: false, ..bedrock::Settings::default() };
+    names.extend(options.names.iter().cloned());
+    let script = scenario(options.scenario.clone())?.model;
+    let (entropy, ca_out) = (options.seed.map_or_else(Entropy::from_os, Entropy::from_seed), options.ca_out.clone());
+    let settings = options.settings(script);
     let lifecycle = Lifecycle::default();
     lifecycle.listen_for_signals()?;
-    let server = Server::start(listener, &ca, &names, settings, Clock, Entropy::from_os())?;
-    println!("simulated Bedrock on https://{}, trusted by {}", server.address(), options.ca_out.display());
+    let server = Server::start(listener, &ca, &names, settings, Clock, entropy)?;
+    println!("simulated Bedrock on https://{}, trusted by {}", server.address(), ca_out.display());
     lifecycle.soft_stop().cancelled().await;
     server.stop().await;
     Ok(())

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::rules::Violation;
+use super::{rules::Violation, settings::HistoryLimits};
 
 /// Which Nova Sonic answers: they differ in voices, limits and what they accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +34,11 @@ impl Generation {
         BOTH.contains(&id) || if self == Self::V2 { V2.contains(&id) } else { id == "greta" }
     }
 
-    /// Bytes of one history message, and of all of them.
-    pub(super) fn history_limits(self) -> (usize, usize) {
+    /// How much history the documentation allows.
+    pub(super) fn history_limits(self) -> HistoryLimits {
         match self {
-            Self::V1 => (1024, 40 * 1024),
-            Self::V2 => (50 * 1024, 200 * 1024),
+            Self::V1 => HistoryLimits { message_bytes: 1024, total_bytes: 40 * 1024, messages: 40 },
+            Self::V2 => HistoryLimits { message_bytes: 50 * 1024, total_bytes: 200 * 1024, messages: usize::MAX },
         }
     }
 }
@@ -135,6 +135,8 @@ impl<'a> Event<'a> {
 pub(super) struct SessionStart {
     inference_configuration: Option<Inference>,
     turn_detection_configuration: Option<TurnDetection>,
+    /// Where a client put it for v1, which does not mind.
+    endpointing_sensitivity: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -152,13 +154,15 @@ struct TurnDetection {
 }
 
 impl SessionStart {
-    pub(super) fn sensitivity(&self, model: Generation) -> Result<Sensitivity, Violation> {
+    /// What to listen with; `v1_detects` if v1 is to take what only v2 documents.
+    pub(super) fn sensitivity(&self, model: Generation, v1_detects: bool) -> Result<Sensitivity, Violation> {
         if let Some(inference) = &self.inference_configuration {
             let share = |value: Option<f64>| value.is_none_or(|value| (0.0..=1.0).contains(&value));
             require(inference.max_tokens != Some(0) && share(inference.top_p) && share(inference.temperature))?;
         }
+        require(self.endpointing_sensitivity.is_none() || model == Generation::V1)?;
         let Some(detection) = &self.turn_detection_configuration else { return Ok(Sensitivity::default()) };
-        require(model == Generation::V2)?;
+        require(model == Generation::V2 || v1_detects)?;
         Ok(detection.endpointing_sensitivity.unwrap_or_default())
     }
 }
@@ -221,6 +225,7 @@ struct ToolSpec {
 
 #[derive(Deserialize)]
 struct InputSchema {
+    #[serde(default)]
     json: Value,
 }
 
@@ -353,6 +358,7 @@ pub(super) struct Data<'a> {
 pub(super) struct ToolResult {
     pub(super) prompt_name: String,
     pub(super) content_name: String,
+    #[serde(default)]
     pub(super) content: Value,
 }
 

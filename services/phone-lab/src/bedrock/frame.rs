@@ -93,8 +93,8 @@ pub(super) fn signed(frame: &Message) -> Result<Signed, NoEvent> {
     Ok(Signed { date, signature, payload: frame.payload().clone() })
 }
 
-/// Unwraps an inner frame to the JSON of its event.
-pub(super) fn event(inner: &Bytes) -> Result<Vec<u8>, NoEvent> {
+/// Unwraps an inner frame to the JSON of its event; `named` if its headers have to say that it is one.
+pub(super) fn event(inner: &Bytes, named: bool) -> Result<Vec<u8>, NoEvent> {
     #[derive(Deserialize)]
     struct Chunk<'a> {
         #[serde(borrow)]
@@ -103,9 +103,10 @@ pub(super) fn event(inner: &Bytes) -> Result<Vec<u8>, NoEvent> {
     let mut frames = Frames::default();
     frames.handle_bytes(inner);
     let frame = frames.poll_frame().ok().flatten().ok_or(NoEvent::Invalid)?;
-    let named =
+    let says =
         |name, expected| header(&frame, name).and_then(|v| v.as_string().ok()).is_some_and(|v| v.as_str() == expected);
-    if frames.finish().is_err() || !named(":message-type", "event") || !named(":event-type", "chunk") {
+    let is_event = says(":message-type", "event") && says(":event-type", "chunk");
+    if frames.finish().is_err() || named && !is_event {
         return Err(NoEvent::Invalid);
     }
     let chunk: Chunk<'_> = serde_json::from_slice(frame.payload()).map_err(|_| NoEvent::Unparsable)?;
@@ -119,7 +120,17 @@ fn header<'a>(frame: &'a Message, name: &str) -> Option<&'a HeaderValue> {
 
 /// The frame of an output event.
 pub(super) fn encode_event(json: &str) -> Bytes {
-    let payload = format!(r#"{{"bytes":"{}"}}"#, STANDARD.encode(json));
+    encode_chunk(format!(r#"{{"bytes":"{}"}}"#, STANDARD.encode(json)))
+}
+
+/// The same with the field `p`, by which other Bedrock streams hide the length of an event.
+pub(super) fn encode_padded_event(json: &str, padding: usize) -> Bytes {
+    const FILL: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    let fill = &FILL[..padding.min(FILL.len())];
+    encode_chunk(format!(r#"{{"bytes":"{}","p":"{fill}"}}"#, STANDARD.encode(json)))
+}
+
+fn encode_chunk(payload: String) -> Bytes {
     encode([(":event-type", "chunk"), (":content-type", "application/json"), (":message-type", "event")], payload)
 }
 
@@ -153,6 +164,34 @@ pub(super) mod tests {
         (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
     }
 
+    /// An inner frame with this event type around this event.
+    pub(in super::super) fn inner(kind: &str, json: &str) -> Vec<u8> {
+        let payload = format!(r#"{{"bytes":"{}"}}"#, STANDARD.encode(json));
+        encode([(":message-type", "event"), (":event-type", kind), (":content-type", "application/json")], payload)
+            .into()
+    }
+
+    /// An outer frame around an inner one.
+    pub(in super::super) fn outer(date: Timestamp, signature: &[u8], payload: &[u8]) -> Vec<u8> {
+        let date = aws_smithy_types::DateTime::from_millis(date.as_millisecond());
+        let headers = vec![
+            Header::new(":date", HeaderValue::Timestamp(date)),
+            Header::new(":chunk-signature", HeaderValue::ByteArray(Bytes::copy_from_slice(signature))),
+        ];
+        written(&Message::new_from_parts(headers, payload.to_vec()))
+    }
+
+    /// An outer frame without any header.
+    pub(in super::super) fn unsigned(payload: &[u8]) -> Vec<u8> {
+        written(&Message::new(payload.to_vec()))
+    }
+
+    fn written(message: &Message) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write_message_to(message, &mut bytes).unwrap();
+        bytes
+    }
+
     fn frames(bytes: &[u8]) -> Vec<Message> {
         let mut frames = Frames::default();
         frames.handle_bytes(bytes);
@@ -165,8 +204,8 @@ pub(super) mod tests {
     fn captured_input_frames_unwrap_to_their_events() {
         let bytes: Vec<u8> = FRAMES.iter().flat_map(|frame| unhex(frame)).collect();
         let frames: Vec<_> = frames(&bytes).iter().map(|frame| signed(frame).unwrap()).collect();
-        assert_eq!(event(&frames[0].payload).unwrap(), br#"{"event":{"sessionStart":{}}}"#);
-        assert_eq!(event(&frames[1].payload).unwrap(), br#"{"event":{"sessionEnd":{}}}"#);
+        assert_eq!(event(&frames[0].payload, true).unwrap(), br#"{"event":{"sessionStart":{}}}"#);
+        assert_eq!(event(&frames[1].payload, true).unwrap(), br#"{"event":{"sessionEnd":{}}}"#);
         assert!(frames[2].payload.is_empty());
         assert!(frames.iter().all(|frame| frame.date.as_millisecond() == 1_795_346_593_000));
         assert!(frames[2].signature.starts_with(&unhex("c887dfab")));
@@ -214,16 +253,16 @@ pub(super) mod tests {
     fn what_is_no_signed_chunk_of_an_event_is_told_apart() {
         let unsigned = Message::new("x");
         assert_eq!(signed(&unsigned).unwrap_err(), NoEvent::Unsigned);
-        let inner = |kind: &'static str, payload: &'static str| {
+        let chunk = |kind: &'static str, payload: &'static str| {
             encode(
                 [(":message-type", "event"), (":event-type", kind), (":content-type", "application/json")],
                 payload.into(),
             )
         };
-        assert_eq!(event(&inner("other", r#"{"bytes":""}"#)), Err(NoEvent::Invalid));
-        assert_eq!(event(&Bytes::from_static(b"no frame")), Err(NoEvent::Invalid));
-        assert_eq!(event(&inner("chunk", "{}")), Err(NoEvent::Unparsable));
-        assert_eq!(event(&inner("chunk", r#"{"bytes":"?"}"#)), Err(NoEvent::Unparsable));
+        assert_eq!(event(&chunk("other", r#"{"bytes":""}"#), true), Err(NoEvent::Invalid));
+        assert_eq!(event(&Bytes::from_static(b"no frame"), true), Err(NoEvent::Invalid));
+        assert_eq!(event(&chunk("chunk", "{}"), true), Err(NoEvent::Unparsable));
+        assert_eq!(event(&chunk("chunk", r#"{"bytes":"?"}"#), true), Err(NoEvent::Unparsable));
     }
 
     proptest::proptest! {
@@ -237,7 +276,7 @@ pub(super) mod tests {
             let mut whole = 0;
             while let Ok(Some(frame)) = frames.poll_frame() {
                 whole += 1;
-                let _ = signed(&frame).map(|signed| event(&signed.payload));
+                let _ = signed(&frame).map(|signed| event(&signed.payload, true));
             }
             proptest::prop_assert!(whole <= 3);
         }

@@ -14,6 +14,7 @@ mod hearing;
 mod intake;
 mod model;
 mod playout;
+mod probability;
 mod record;
 mod report;
 mod rules;
@@ -22,13 +23,19 @@ mod server;
 mod session;
 mod settings;
 mod speaking;
+mod tap;
+mod timing;
+mod waived;
 mod wire;
 
 pub use ca::{CertificateAuthority, CertificateError};
-pub use fault::{ExceptionKind, Fault, Moment, Refusal};
+pub use fault::{ExceptionKind, Fault, FaultError, Moment, Quirk, Refusal};
+pub use probability::{NoProbability, Probability};
 pub use report::{
     HeardUtterance, ModelEvent, ModelEventKind, SaidUtterance, SessionEnd, SessionId, SessionReport, ToolReport, Usage,
 };
 pub use script::{Script, ScriptError};
 pub use server::Server;
-pub use settings::{Pace, Settings};
+pub use settings::{HistoryLimits, Pace, Settings};
+pub use timing::{NoProfile, Profile};
+pub use waived::{NoSuchRule, Waived};

@@ -5,43 +5,38 @@
 //! timing follow AWS's "Event flow", "Barge-in" and "Asynchronous tool calling" and what measurements report.
 
 mod barge_in;
+mod confirming;
+mod listening;
 mod uttering;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use offhook_hosting::entropy::Entropy;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use self::confirming::Confirming;
 use super::{
     events::{Generation, SampleRate, Sensitivity},
-    fault::ExceptionKind,
-    hearing::{Heard, Hearing, Utterance},
+    fault::{ExceptionKind, Quirk},
+    hearing::Hearing,
     playout::{Cut, Playout},
     report::{HeardUtterance, Usage},
     rules::Input,
     script::{Reaction, ToolPlan},
     settings::Settings,
     speaking::{Speaking, Step, sentences},
+    timing::Timing,
     wire::{Stop, Writer},
 };
 
-/// From the end of the caller's pause to the transcript, in milliseconds at real pace.
-const TRANSCRIBE: u64 = 100;
-/// From a tool's result to the text about it.
-const RESUME: u64 = 450;
-/// From interactive text to the first text of the answer: uniformly within these.
-const READ: std::ops::Range<u64> = 620..1021;
-/// From the end of a sentence's audio to its FINAL text.
-const CONFIRM: u64 = 3000;
 /// Interactive text is answered once this much audio was heard: 68 ms at 8 kHz.
 const PRIMED: usize = 544;
-/// Tokens of speech per second, heard and said, in hundredths.
-const TOKENS_IN: u64 = 500;
+/// Tokens of speech per second, said, in hundredths.
 const TOKENS_OUT: u64 = 333;
 
 /// What the model wants done.
@@ -88,6 +83,8 @@ pub(super) enum Note {
 #[derive(Debug)]
 pub(super) struct Model {
     settings: Arc<Settings>,
+    timing: Timing,
+    quirks: Vec<Quirk>,
     generation: Generation,
     entropy: Entropy,
     session: Uuid,
@@ -105,8 +102,7 @@ pub(super) struct Model {
     sentences: usize,
     /// Samples said so far.
     spoken: u64,
-    /// FINAL texts of this turn were sent.
-    confirming: bool,
+    confirming: Confirming,
     /// Speech that was no words, so far.
     speeches: usize,
     /// The conversation has begun: there is history, or something was said.
@@ -150,12 +146,17 @@ impl Model {
         settings: Arc<Settings>,
         generation: Generation,
         session: Uuid,
-        entropy: Entropy,
+        mut entropy: Entropy,
+        quirks: Vec<Quirk>,
         now: Instant,
     ) -> Self {
+        let timing = settings.timing();
         Self {
-            speaking: Speaking::new(settings.pace),
-            playout: Playout::new(settings.pace.millis(CONFIRM)),
+            speaking: Speaking::new(timing.clone(), quirks.contains(&Quirk::AudioBursts)),
+            playout: Playout::new(timing.confirm(&mut entropy)),
+            confirming: Confirming::new(quirks.contains(&Quirk::LateFinalTexts)),
+            timing,
+            quirks,
             settings,
             generation,
             entropy,
@@ -168,7 +169,6 @@ impl Model {
             audio: None,
             sentences: 0,
             spoken: 0,
-            confirming: false,
             speeches: 0,
             begun: false,
             asked: BTreeMap::new(),
@@ -190,6 +190,9 @@ impl Model {
                 let writer = Writer::new(self.session, self.entropy.uuid(), &prompt, output_rate);
                 self.phase = Phase::InPrompt { writer, started: false };
                 self.tools = tools;
+                if self.is_odd(Quirk::EarlyUsage) {
+                    self.report_usage();
+                }
             }
             Input::SystemPrompt(text) => {
                 self.usage.input_text += text_tokens(&text);
@@ -250,7 +253,7 @@ impl Model {
             Sensitivity::Medium => 1750,
             Sensitivity::Low => 2000,
         };
-        (self.settings.pace.millis(millis).as_micros() * 8 / 1000) as usize
+        (self.timing.pause(millis).as_micros() * 8 / 1000) as usize
     }
 
     fn advance(&mut self, now: Instant) {
@@ -280,71 +283,13 @@ impl Model {
                 return;
             }
             while let Some(text) = self.playout.poll_confirmed(now) {
-                self.confirm(&text);
+                self.confirm(text);
             }
             let is_hearing = self.ear.as_ref().is_some_and(|ear| ear.hearing.is_hearing());
             let Some(text) = self.follow_ups.pop_front_if(|_| !is_hearing) else { return };
-            self.begin_turn(say(&text), RESUME, now);
+            let delay = self.timing.think(&mut self.entropy);
+            self.begin_turn(say(&text), delay, now);
             self.resuming = Some(text);
-        }
-    }
-
-    fn listen(&mut self, samples: Vec<i16>, now: Instant) {
-        let Some(ear) = &mut self.ear else { return };
-        self.last_input = now;
-        let (factor, phase) = (ear.rate.factor(), ear.received);
-        ear.received += samples.len();
-        let pcm = if factor == 1 {
-            samples
-        } else {
-            let keep = |(n, sample)| ((phase + n) % factor == 0).then_some(sample);
-            samples.into_iter().enumerate().filter_map(keep).collect()
-        };
-        let answers = ear.answers;
-        let heard = ear.hearing.listen(&pcm);
-        self.note(Note::CallerAudio(pcm));
-        for heard in heard {
-            match heard {
-                Heard::Speaking if answers => self.barge_in(now),
-                Heard::Speaking => {}
-                Heard::Utterance(utterance) => self.hear(utterance, answers, now),
-            }
-        }
-    }
-
-    fn stop_listening(&mut self, now: Instant) {
-        let Some(mut ear) = self.ear.take() else { return };
-        let utterance = ear.hearing.finish();
-        if let Some(utterance) = utterance {
-            self.hear(utterance, ear.answers, now);
-        }
-        self.heard_before += ear.received / ear.rate.factor();
-    }
-
-    /// The caller has said something.
-    fn hear(&mut self, utterance: Utterance, answers: bool, now: Instant) {
-        let Utterance { words, interrupts, at_sample, pcm } = utterance;
-        self.usage.input_speech += (pcm.len() as u64 * TOKENS_IN).div_ceil(800_000);
-        let (text, reaction) = match words {
-            Some(words) => (words.clone(), self.settings.script.react_to_words(&words)),
-            None => {
-                let n = self.speeches;
-                self.speeches += 1;
-                let text = self.settings.script.speech(n).unwrap_or_default();
-                (text.to_owned(), self.settings.script.react_to_speech(n))
-            }
-        };
-        let heard = HeardUtterance { text: text.clone(), at_sample: self.heard_before + at_sample, pcm };
-        self.note(Note::Heard(heard));
-        // Too short to interrupt, and over: nobody answers an "mhm".
-        let ignored = self.is_talking(now) && !interrupts;
-        if answers && !ignored {
-            self.barge_in(now);
-            self.confirm_played(now);
-            self.begun = true;
-            let mut steps = vec![Step::Transcript(text)];
-            steps.extend(self.steps(reaction));
-            self.begin_turn(steps, TRANSCRIBE, now);
         }
     }
 
@@ -354,9 +299,12 @@ impl Model {
         self.usage.input_text += text_tokens(&text);
         self.note(Note::Read(text.clone()));
         let primed = self.ear.as_ref().is_some_and(|ear| ear.answers && ear.received / ear.rate.factor() >= PRIMED);
-        if !primed || self.generation == Generation::V1 {
-            self.note(Note::Remark("interactive text without 68 ms of audio before it is not answered".into()));
-            return;
+        if self.generation == Generation::V1 {
+            return self.note(Note::Remark("interactive text is not answered by v1".into()));
+        }
+        if !primed {
+            let remark = "interactive text without 68 ms of audio before it is not answered";
+            return self.note(Note::Remark(remark.into()));
         }
         self.barge_in(now);
         self.confirm_played(now);
@@ -365,7 +313,10 @@ impl Model {
             Some(_) | None => self.steps(self.settings.script.react_to_words(&text)),
         };
         self.begun = true;
-        let delay = self.entropy.between(READ.start, READ.end);
+        if self.is_odd(Quirk::EmptyTranscript) {
+            self.transcribe("");
+        }
+        let delay = self.timing.read(&mut self.entropy);
         self.begin_turn(steps, delay, now);
     }
 
@@ -386,10 +337,15 @@ impl Model {
         steps.chain(tool.map(Step::Tool)).collect()
     }
 
-    fn begin_turn(&mut self, steps: Vec<Step>, delay: u64, now: Instant) {
-        self.confirming = false;
+    fn begin_turn(&mut self, steps: Vec<Step>, delay: Duration, now: Instant) {
+        self.confirming.begin_turn();
         self.resuming = None;
-        self.speaking.start(steps, now + self.settings.pace.millis(delay));
+        let think = self.timing.think(&mut self.entropy);
+        self.speaking.start(steps, now + delay, think);
+    }
+
+    fn is_odd(&self, quirk: Quirk) -> bool {
+        self.quirks.contains(&quirk)
     }
 
     /// The prompt is over: no more answers.
@@ -397,6 +353,7 @@ impl Model {
         self.drop_thought();
         self.end_audio(Stop::EndTurn);
         self.confirm_played(now);
+        self.confirm_all();
         self.report_usage();
         self.write(|writer| [writer.completion_end()]);
         self.phase = Phase::Ended;

@@ -1,8 +1,11 @@
-//! The listener: TLS, HTTP/2, and everything that is decided before a session starts.
+//! The listener: TLS, HTTP/2, and the sessions that come of requests.
+
+mod admission;
 
 use std::{
     collections::VecDeque,
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -11,11 +14,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, request::Parts};
+use http::{Request, Response};
 use http_body_util::{Either, Full};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use jiff::Timestamp;
 use offhook_hosting::{clock::Clock, entropy::Entropy};
 use serde_json::json;
 use tokio::{
@@ -26,37 +28,31 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::admission::Admission;
 use super::{
-    auth::{ChunkVerifier, Keyring},
+    auth::Keyring,
     ca::CertificateAuthority,
-    events::Generation,
-    fault::{Fault, Refusal},
+    fault::{Fault, Quirk, Refusal, Strikes},
     intake::Intake,
     model::Model,
     record::{Recorder, SharedReport, lock},
     report::{ModelEvent, SessionId, SessionReport},
+    rules::Policy,
     session::{Outgoing, Session, outgoing},
     settings::Settings,
+    tap::{Resets, Tap},
 };
 
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// After a failed accept (out of sockets, most likely), before the next.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
-/// From the request to the response, in milliseconds at real pace: uniformly within these.
-const CONNECT: std::ops::Range<u64> = 80..141;
 /// Events kept for a watcher that lags.
 const WATCH_BACKLOG: usize = 4096;
 /// Reports kept for reading; earlier ones are not.
 const REPORTS: usize = 10_000;
 /// Refusals kept for reading; later ones are not.
 const REFUSALS: usize = 1000;
-/// Where Nova 2 Sonic is offered, and v1 was (AWS, model cards).
-const REGIONS_V2: [&str; 4] = ["us-east-1", "us-west-2", "eu-north-1", "ap-northeast-1"];
-const REGIONS_V1: [&str; 3] = ["us-east-1", "eu-north-1", "ap-northeast-1"];
-/// When v1 reached its end of life, as seconds of Unix time: 2026-09-14.
-const V1_END: i64 = 1_789_344_000;
-
 /// A running service. Clones are handles to the same one.
 #[derive(Clone)]
 pub struct Server {
@@ -210,32 +206,48 @@ async fn connect(shared: Arc<Shared>, socket: TcpStream, acceptor: TlsAcceptor) 
     if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
         return shared.refused("the client did not negotiate h2: HTTP/1.1 is not served".into());
     }
-    let dropped = CancellationToken::new();
+    let handle = Connection::default();
     let service = service_fn(|request| {
-        let (shared, dropped) = (Arc::clone(&shared), dropped.clone());
-        async move { shared.answer(request, dropped).await }
+        let (shared, handle) = (Arc::clone(&shared), handle.clone());
+        async move { shared.answer(request, handle).await }
     });
-    let connection = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::select! {
-        result = connection => if let Err(error) = result {
-            tracing::debug!(%error, "connection failed");
-        },
-        () = dropped.cancelled() => {}
-        () = shared.stop.cancelled() => {}
+    let socket = TokioIo::new(Tap::new(stream, handle.resets.clone()));
+    let mut connection = pin!(
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(shared.settings.max_concurrent_streams)
+            .serve_connection(socket, service)
+    );
+    let mut leaving = false;
+    loop {
+        tokio::select! {
+            result = &mut connection => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "connection failed");
+                }
+                return;
+            }
+            () = handle.leaving.cancelled(), if !leaving => {
+                leaving = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = handle.dropped.cancelled() => return,
+            () = shared.stop.cancelled() => return,
+        }
     }
 }
 
-type ResponseBody = Either<Outgoing, Full<Bytes>>;
-
-/// A request that may become a session.
-struct Admission {
-    chunks: ChunkVerifier,
-    model: Generation,
-    fault: Option<Fault>,
-    slot: Counted,
+/// What a session can do to its connection.
+#[derive(Clone, Default)]
+pub(super) struct Connection {
+    /// Ends it.
+    pub(super) dropped: CancellationToken,
+    /// Tells the client GOAWAY.
+    pub(super) leaving: CancellationToken,
+    pub(super) resets: Resets,
 }
+
+type ResponseBody = Either<Outgoing, Full<Bytes>>;
 
 impl Shared {
     fn refused(&self, why: String) {
@@ -249,7 +261,7 @@ impl Shared {
     async fn answer(
         &self,
         request: Request<Incoming>,
-        connection: CancellationToken,
+        connection: Connection,
     ) -> Result<Response<ResponseBody>, http::Error> {
         let id = SessionId(lock(&self.entropy).uuid());
         let (head, body) = request.into_parts();
@@ -270,32 +282,8 @@ impl Shared {
             .body(Either::Left(outgoing))
     }
 
-    /// Everything that is decided before a session starts.
-    fn admit(&self, head: &Parts, now: Timestamp) -> Result<Admission, Refusal> {
-        let model = operation(head)?;
-        let chunks = self.keyring.verify(head, now)?;
-        let model = self.offered(&model, now).ok_or_else(Refusal::not_found)?;
-        let slot = Counted::below(&self.live, self.settings.max_sessions).ok_or_else(Refusal::throttled)?;
-        let fault = lock(&self.faults).pop_front();
-        match fault {
-            Some(Fault::Refuse(refusal)) => Err(refusal),
-            fault => Ok(Admission { chunks, model, fault, slot }),
-        }
-    }
-
-    /// The model of this id, if this region offers it at this time.
-    fn offered(&self, id: &str, now: Timestamp) -> Option<Generation> {
-        let model = Generation::of_model(id)?;
-        let region = self.settings.region.as_str();
-        let offered = match model {
-            Generation::V1 => REGIONS_V1.contains(&region) && now.as_second() < V1_END,
-            Generation::V2 => REGIONS_V2.contains(&region),
-        };
-        offered.then_some(model)
-    }
-
-    fn session(&self, id: SessionId, admission: Admission, connection: CancellationToken) -> Session {
-        let Admission { chunks, model, fault, slot } = admission;
+    fn session(&self, id: SessionId, admission: Admission, connection: Connection) -> Session {
+        let Admission { chunks, model, faults, slot } = admission;
         let now = self.clock.now();
         let mut entropy = lock(&self.entropy).fork();
         let report: SharedReport = Arc::new(Mutex::new(SessionReport::new(id, self.clock.wall())));
@@ -305,14 +293,19 @@ impl Shared {
         }
         reports.push_back(Arc::clone(&report));
         drop(reports);
-        let delay = entropy.between(CONNECT.start, CONNECT.end);
+        let strikes = Strikes::new(faults);
+        let quirks = strikes.quirks();
+        let delay = self.settings.timing().connect(&mut entropy);
+        let policy = Policy::new(&self.settings, model, &mut entropy);
+        let padding = quirks.contains(&Quirk::Padding).then(|| entropy.fork());
         Session {
             clock: self.clock,
-            intake: Intake::new(chunks, model),
-            model: Model::new(Arc::clone(&self.settings), model, id.0, entropy, now),
+            intake: Intake::new(chunks, policy),
+            model: Model::new(Arc::clone(&self.settings), model, id.0, entropy, quirks, now),
             recorder: Recorder { session: id, report, watch: self.watch.clone(), keep_audio: self.settings.keep_audio },
-            fault,
-            answer_at: now + self.settings.pace.millis(delay),
+            answer_at: now + delay + strikes.answer_delay(),
+            strikes,
+            padding,
             answer_after_event: !self.settings.answer_immediately,
             slot,
             connection,
@@ -329,39 +322,5 @@ impl Shared {
             .header("x-amzn-errortype", error)
             .header("x-amzn-requestid", id.to_string())
             .body(Either::Right(Full::from(json!({ "message": message }).to_string())))
-    }
-}
-
-/// The id of the model that a request is for, if it is for one.
-fn operation(head: &Parts) -> Result<String, Refusal> {
-    let path = head.uri.path().strip_prefix("/model/");
-    let model = path.and_then(|path| path.strip_suffix("/invoke-with-bidirectional-stream"));
-    let model = model.filter(|model| !model.contains('/') && head.method == Method::POST && head.uri.query().is_none());
-    let Some(model) = model else {
-        return Err(Refusal::new(404, "UnknownOperationException", "there is no such operation"));
-    };
-    if head.headers.get("content-type").is_none_or(|content| content != EVENT_STREAM) {
-        return Err(Refusal::new(415, "ValidationException", "the content type is not an event stream"));
-    }
-    Ok(model.replace("%3A", ":"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn operation_of(method: &str, path: &str, content: &str) -> Result<String, u16> {
-        let request = Request::builder().method(method).uri(path).header("content-type", content).body(()).unwrap();
-        operation(&request.into_parts().0).map_err(|refusal| refusal.status)
-    }
-
-    #[test]
-    fn there_is_one_operation_and_it_takes_event_streams() {
-        let path = "/model/amazon.nova-2-sonic-v1%3A0/invoke-with-bidirectional-stream";
-        assert_eq!(operation_of("POST", path, EVENT_STREAM), Ok("amazon.nova-2-sonic-v1:0".into()));
-        assert_eq!(operation_of("GET", path, EVENT_STREAM), Err(404));
-        assert_eq!(operation_of("POST", &format!("{path}?a=b"), EVENT_STREAM), Err(404));
-        assert_eq!(operation_of("POST", "/model/x/converse", EVENT_STREAM), Err(404));
-        assert_eq!(operation_of("POST", path, "application/json"), Err(415));
     }
 }

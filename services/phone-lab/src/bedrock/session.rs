@@ -1,5 +1,7 @@
 //! The task of one session: moves bytes between the HTTP/2 stream and the pure parts. The only `await`s are here.
 
+mod striking;
+
 use std::{
     collections::VecDeque,
     future::pending,
@@ -11,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
-use offhook_hosting::clock::Clock;
+use offhook_hosting::{clock::Clock, entropy::Entropy};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{sleep_until, timeout},
@@ -19,13 +21,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    fault::{ExceptionKind, Fault, Moment},
-    frame::{encode_event, encode_exception},
-    intake::{Intake, Problem},
+    fault::{ExceptionKind, Fault, Strikes},
+    frame::{encode_event, encode_exception, encode_padded_event},
+    intake::{Intake, Problem, Read},
     model::{Model, Note, Output},
     record::Recorder,
-    report::{ModelEventKind, SessionEnd},
-    server::Counted,
+    report::{HeardUtterance, ModelEventKind, SessionEnd},
+    server::{Connection, Counted},
 };
 
 /// Frames handed to HTTP/2 that it has not taken yet.
@@ -34,6 +36,8 @@ const OUTGOING: usize = 64;
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 /// Frames waiting behind those. A client that lets so many pile up (minutes of audio) does not read.
 const UNREAD: usize = 4096;
+/// The field `p` is shorter than this.
+const PADDING: u64 = 63;
 
 /// The body of a response: frames as the session makes them. An error resets the stream.
 pub(super) struct Outgoing(mpsc::Receiver<Result<Bytes, Reset>>);
@@ -58,15 +62,16 @@ pub(super) struct Session {
     pub(super) intake: Intake,
     pub(super) model: Model,
     pub(super) recorder: Recorder,
-    pub(super) fault: Option<Fault>,
+    pub(super) strikes: Strikes,
+    /// What the length of the field `p` is drawn from, if events have it.
+    pub(super) padding: Option<Entropy>,
     /// The response is not sent before this.
     pub(super) answer_at: Instant,
     /// The response is not sent before the first event was read.
     pub(super) answer_after_event: bool,
     /// Held as long as the session lives.
     pub(super) slot: Counted,
-    /// Ends the connection.
-    pub(super) connection: CancellationToken,
+    pub(super) connection: Connection,
     /// The lab stops.
     pub(super) stop: CancellationToken,
 }
@@ -87,8 +92,10 @@ enum Event {
 enum Close {
     /// With END_STREAM, after what is queued.
     Clean,
-    /// With RST_STREAM.
+    /// With RST_STREAM of INTERNAL_ERROR.
     Reset,
+    /// With RST_STREAM of NO_ERROR.
+    ResetWithoutError,
     /// With the connection.
     Connection,
     /// Not at all: the session stays as it is until the client gives up.
@@ -102,7 +109,6 @@ struct Driver {
     queue: VecDeque<Bytes>,
     answer: Option<oneshot::Sender<()>>,
     event_read: bool,
-    strike_at: Option<Instant>,
 }
 
 /// The body that a new session will write, and the sender to hand to [`Session::run`].
@@ -122,14 +128,14 @@ impl Session {
         let queue = VecDeque::new();
         let answer = Some(answer);
         self.recorder.tell(ModelEventKind::Opened, self.clock.now());
-        let driver = Driver { session: self, body, out, queue, answer, event_read: false, strike_at: None };
+        let driver = Driver { session: self, body, out, queue, answer, event_read: false };
         driver.run().await;
     }
 }
 
 impl Driver {
     async fn run(mut self) {
-        let (end, close) = if self.session.fault == Some(Fault::NeverAnswer) {
+        let (end, close) = if self.session.strikes.never_answers() {
             (SessionEnd::Fault("never answered".into()), Close::Never)
         } else {
             self.converse().await
@@ -143,8 +149,13 @@ impl Driver {
         match close {
             Close::Clean | Close::Never => {}
             // A client that is gone needs no reset.
-            Close::Reset => drop(timeout(FLUSH_LIMIT, out.send(Err(Reset))).await),
-            Close::Connection => connection.cancel(),
+            Close::Reset | Close::ResetWithoutError => {
+                if matches!(close, Close::ResetWithoutError) {
+                    connection.resets.announce();
+                }
+                drop(timeout(FLUSH_LIMIT, out.send(Err(Reset))).await);
+            }
+            Close::Connection => connection.dropped.cancel(),
         }
     }
 
@@ -189,7 +200,7 @@ impl Driver {
     fn poll_deadline(&self) -> Option<Instant> {
         let may_answer = self.event_read || !self.session.answer_after_event;
         let answer = self.answer.as_ref().filter(|_| may_answer).map(|_| self.session.answer_at);
-        [self.session.model.poll_deadline(), self.strike_at, answer].into_iter().flatten().min()
+        [self.session.model.poll_deadline(), self.session.strikes.poll_deadline(), answer].into_iter().flatten().min()
     }
 
     fn handle(&mut self, event: Event) -> Option<(SessionEnd, Close)> {
@@ -207,8 +218,10 @@ impl Driver {
             Event::Deadline => {
                 self.session.model.handle_deadline(now);
                 self.answer_if_due(now);
-                if self.strike_at.is_some_and(|at| at <= now) {
-                    return self.strike();
+                while let Some(fault) = self.session.strikes.poll_due(now) {
+                    if let Some(ended) = self.strike(fault) {
+                        return Some(ended);
+                    }
                 }
             }
         }
@@ -218,17 +231,21 @@ impl Driver {
     fn receive(&mut self, bytes: &[u8], now: Instant) -> Option<(SessionEnd, Close)> {
         self.session.intake.handle_bytes(bytes);
         loop {
-            let polled = self.session.intake.poll_input(self.session.clock.wall());
+            let polled = self.session.intake.poll_event(self.session.clock.wall());
             for remark in self.session.intake.take_remarks() {
                 self.session.recorder.violation(remark);
             }
             match polled {
-                Ok(Some(input)) => {
+                Ok(Some(Read(input))) => {
                     self.event_read = true;
-                    self.session.model.handle_input(input, now);
+                    if let Some(input) = input {
+                        self.session.model.handle_input(input, now);
+                    }
                     // Tools asked for now may be answered by the next event.
-                    if let Some(ended) = self.deliver() {
-                        return Some(ended);
+                    let ended = self.deliver();
+                    let ended = ended.or_else(|| self.session.strikes.read().and_then(|fault| self.strike(fault)));
+                    if ended.is_some() {
+                        return ended;
                     }
                 }
                 Ok(None) => return None,
@@ -260,24 +277,17 @@ impl Driver {
     fn deliver(&mut self) -> Option<(SessionEnd, Close)> {
         let now = self.session.clock.now();
         while let Some(output) = self.session.model.poll_output() {
-            match output {
-                Output::Event(json) => self.queue.push_back(encode_event(&json)),
-                Output::Audio(json) => {
-                    self.queue.push_back(encode_event(&json));
-                    if self.session.fault.as_ref().and_then(Fault::moment) == Some(Moment::FirstAudio) {
-                        return self.strike();
-                    }
-                }
-                Output::Note(note) => {
-                    if let Note::ToolAsked { tool_use_id, .. } = &note {
-                        self.session.intake.tool_asked(tool_use_id.clone());
-                    }
-                    self.session.recorder.note(note, now);
-                }
+            let struck = match output {
+                Output::Event(json) => self.write(&json, false),
+                Output::Audio(json) => self.write(&json, true),
+                Output::Note(note) => self.take_note(note, now),
                 Output::TimeOut(kind, message) => {
                     self.raise(kind, &message);
                     return Some((SessionEnd::TimedOut(message), Close::Clean));
                 }
+            };
+            if let Some(ended) = struck.and_then(|fault| self.strike(fault)) {
+                return Some(ended);
             }
         }
         if self.queue.len() > UNREAD {
@@ -291,14 +301,31 @@ impl Driver {
         self.queue.push_back(encode_exception(kind.as_str(), &message));
     }
 
+    fn write(&mut self, json: &str, is_audio: bool) -> Option<Fault> {
+        self.queue.push_back(match &mut self.session.padding {
+            Some(entropy) => encode_padded_event(json, entropy.between(1, PADDING) as usize),
+            None => encode_event(json),
+        });
+        self.session.strikes.sent(is_audio)
+    }
+
+    fn take_note(&mut self, note: Note, now: Instant) -> Option<Fault> {
+        if let Note::ToolAsked { tool_use_id, .. } = &note {
+            self.session.intake.tool_asked(tool_use_id.clone());
+        }
+        let struck = if let Note::Heard(HeardUtterance { text, .. }) | Note::Read(text) = &note {
+            self.session.strikes.understood(text)
+        } else {
+            None
+        };
+        self.session.recorder.note(note, now);
+        struck
+    }
+
     fn answer_if_due(&mut self, now: Instant) {
         let may_answer = self.event_read || !self.session.answer_after_event;
-        if may_answer
-            && now >= self.session.answer_at
-            && self.answer()
-            && let Some(Moment::After(delay)) = self.session.fault.as_ref().and_then(Fault::moment)
-        {
-            self.strike_at = Some(now + delay);
+        if may_answer && now >= self.session.answer_at && self.answer() {
+            self.session.strikes.answered(now);
         }
     }
 
@@ -307,29 +334,12 @@ impl Driver {
         self.answer.take().is_some_and(|answer| answer.send(()).is_ok())
     }
 
-    /// The fault happens.
-    fn strike(&mut self) -> Option<(SessionEnd, Close)> {
-        let (what, close) = match self.session.fault.take()? {
-            Fault::Refuse(_) | Fault::NeverAnswer => return None,
-            Fault::Exception { kind, message, .. } => {
-                // Worded by whoever injects it.
-                self.queue.push_back(encode_exception(kind.as_str(), &message));
-                (kind.as_str(), Close::Clean)
-            }
-            Fault::ResetStream(_) => ("stream reset", Close::Reset),
-            Fault::DropConnection(_) => ("connection dropped", Close::Connection),
-            Fault::EndStream(_) => ("stream ended early", Close::Clean),
-            Fault::Freeze(_) => ("frozen", Close::Never),
-        };
-        Some((SessionEnd::Fault(what.into()), close))
-    }
-
     /// Hands over what is queued and, where nothing is to end, waits for the client to give up.
     async fn settle(&mut self, close: Close) {
         let stop = self.session.stop.clone();
         let settled = async {
             match close {
-                Close::Clean | Close::Reset | Close::Connection => {
+                Close::Clean | Close::Reset | Close::ResetWithoutError | Close::Connection => {
                     self.answer();
                     self.flush().await;
                 }

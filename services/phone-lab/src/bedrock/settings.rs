@@ -2,7 +2,16 @@
 
 use std::{fmt, time::Duration};
 
-use super::{auth::Keyring, script::Script};
+use jiff::Timestamp;
+
+use super::{
+    auth::Keyring,
+    fault::{Fault, Refusal},
+    probability::Probability,
+    script::Script,
+    timing::{Profile, Timing},
+    waived::Waived,
+};
 
 /// What the lab's service accepts, and how it behaves. The default is what the lab's own clients are configured for.
 #[derive(Clone)]
@@ -15,10 +24,24 @@ pub struct Settings {
     pub secret_access_key: String,
     /// The session token that has to come with it, if any.
     pub session_token: Option<String>,
+    /// When that token expires.
+    pub session_token_expires_at: Option<Timestamp>,
+    /// Every request is denied, as an IAM policy would.
+    pub access_denied: bool,
+    /// The answer to a model id that nobody knows (404; [`Refusal::invalid_model`] is as likely).
+    pub unknown_model: Refusal,
+    /// The answer to a content type that is no event stream (415; [`Refusal::invalid`] is as likely).
+    pub wrong_content_type: Refusal,
     /// Sessions beyond this are throttled (AWS's default quota is 20).
     pub max_sessions: usize,
+    /// What they are told (429; [`Refusal::quota_exceeded`] is as likely).
+    pub over_quota: Refusal,
+    /// Streams at a time on one connection, as HTTP/2 announces them.
+    pub max_concurrent_streams: u32,
     /// How long the model pauses and thinks.
     pub pace: Pace,
+    /// Which measurements of the real service the pauses follow.
+    pub profile: Profile,
     /// What the model says.
     pub script: Script,
     /// Answer 200 at once, instead of when the first event was read.
@@ -29,6 +52,29 @@ pub struct Settings {
     pub session_limit: Duration,
     /// Keep the audio of each session in its report. Load runs go without.
     pub keep_audio: bool,
+    /// Rules that are not enforced.
+    pub waived: Waived,
+    /// Refuse history whose roles do not alternate, instead of only putting it on record.
+    pub strict_history: bool,
+    /// How much history a prompt takes; none for what the model's documentation says.
+    pub history_limits: Option<HistoryLimits>,
+    /// How likely an interactive text is refused as if audio had slipped into it (about 5 % were, of one client).
+    pub slipped_audio: Probability,
+    /// What goes wrong on purpose in sessions for which nothing was injected.
+    pub faults: Vec<Fault>,
+    /// How likely each of these strikes a session.
+    pub fault_probability: Probability,
+}
+
+/// How much history a prompt takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryLimits {
+    /// Bytes of one message.
+    pub message_bytes: usize,
+    /// Bytes of all messages.
+    pub total_bytes: usize,
+    /// How many messages.
+    pub messages: usize,
 }
 
 impl Default for Settings {
@@ -38,13 +84,26 @@ impl Default for Settings {
             access_key_id: "AKIDEXAMPLE".into(),
             secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into(),
             session_token: None,
+            session_token_expires_at: None,
+            access_denied: false,
+            unknown_model: Refusal::not_found(),
+            wrong_content_type: Refusal::new(415, "ValidationException", "the content type is not an event stream"),
             max_sessions: 20,
+            over_quota: Refusal::throttled(),
+            max_concurrent_streams: 200,
             pace: Pace::REAL,
+            profile: Profile::Real,
             script: Script::default(),
             answer_immediately: false,
             idle_limit: Duration::from_secs(55),
             session_limit: Duration::from_secs(480),
             keep_audio: true,
+            waived: Waived::NONE,
+            strict_history: false,
+            history_limits: None,
+            slipped_audio: Probability::NEVER,
+            faults: Vec::new(),
+            fault_probability: Probability::ALWAYS,
         }
     }
 }
@@ -62,7 +121,13 @@ impl Settings {
             access_key_id: self.access_key_id.clone(),
             secret_access_key: self.secret_access_key.clone(),
             session_token: self.session_token.clone(),
+            expires_at: self.session_token_expires_at,
+            waived: self.waived,
         }
+    }
+
+    pub(super) fn timing(&self) -> Timing {
+        Timing::new(self.profile, self.pace)
     }
 }
 
@@ -79,7 +144,11 @@ impl Pace {
         (factor.is_finite() && factor > 0.0).then_some(Self(factor))
     }
 
-    pub(super) fn scale(self, duration: Duration) -> Duration {
+    pub(super) fn tenth(self) -> Self {
+        Self(self.0 / 10.0)
+    }
+
+    fn scale(self, duration: Duration) -> Duration {
         duration.mul_f64(self.0)
     }
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{script::ToolPlan, settings::Pace};
+use super::{script::ToolPlan, timing::Timing};
 use crate::tones;
 
 /// Samples of one `audioOutput`: 100 ms at 8 kHz.
@@ -16,9 +16,6 @@ const CHUNK: usize = 800;
 const CHUNK_EVERY: Duration = Duration::from_millis(25);
 /// Silence after each sentence, which keeps it apart from the next: 60 ms.
 const REST: usize = 480;
-/// From the transcript to the first text, and from there to the first audio, in milliseconds at real pace.
-const THINK: u64 = 450;
-const VOICE: u64 = 100;
 
 /// What a turn is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +41,11 @@ pub(super) enum Piece {
 
 #[derive(Debug)]
 pub(super) struct Speaking {
-    pace: Pace,
+    timing: Timing,
+    /// How long a piece of audio takes to generate.
+    chunk_every: Duration,
+    /// From this turn's transcript to its first text.
+    think: Duration,
     steps: VecDeque<Step>,
     due: Option<Instant>,
     sentence: Sentence,
@@ -70,8 +71,11 @@ pub(super) struct Stopped {
 }
 
 impl Speaking {
-    pub(super) fn new(pace: Pace) -> Self {
-        Self { pace, steps: VecDeque::new(), due: None, sentence: Sentence::Planned, audible: false }
+    /// With `bursts`, all audio of a sentence comes at once.
+    pub(super) fn new(timing: Timing, bursts: bool) -> Self {
+        let chunk_every = if bursts { Duration::ZERO } else { CHUNK_EVERY };
+        let (steps, sentence, think) = (VecDeque::new(), Sentence::Planned, Duration::ZERO);
+        Self { timing, chunk_every, think, steps, due: None, sentence, audible: false }
     }
 
     /// Says whether a turn is under way.
@@ -84,8 +88,10 @@ impl Speaking {
         self.audible
     }
 
-    /// Begins a turn whose first step is due then. There must be none under way.
-    pub(super) fn start(&mut self, steps: impl IntoIterator<Item = Step>, due: Instant) {
+    /// Begins a turn whose first step is due then, and whose first text comes so long after a transcript. There must
+    /// be none under way.
+    pub(super) fn start(&mut self, steps: impl IntoIterator<Item = Step>, due: Instant, think: Duration) {
+        self.think = think;
         self.steps = steps.into_iter().collect();
         self.due = Some(due);
         self.audible = false;
@@ -110,11 +116,11 @@ impl Speaking {
     pub(super) fn poll_piece(&mut self, now: Instant) -> Option<Piece> {
         let due = self.poll_deadline().filter(|due| *due <= now)?;
         let (piece, next) = match self.steps.front()? {
-            Step::Transcript(text) => (Piece::Transcript(text.clone()), self.pace.millis(THINK)),
+            Step::Transcript(text) => (Piece::Transcript(text.clone()), self.think),
             Step::Tool(plan) => (Piece::Tool(plan.clone()), Duration::ZERO),
             Step::Sentence(text) => match std::mem::replace(&mut self.sentence, Sentence::Planned) {
                 Sentence::Planned => {
-                    let wait = if self.audible { Duration::ZERO } else { self.pace.millis(VOICE) };
+                    let wait = if self.audible { Duration::ZERO } else { self.timing.voice() };
                     self.audible = true;
                     let mut pcm = tones::speak(text);
                     pcm.resize(pcm.len() + REST, 0);
@@ -129,7 +135,7 @@ impl Speaking {
                     let end = (sent + CHUNK).min(pcm.len());
                     let chunk = pcm[sent..end].to_vec();
                     self.sentence = Sentence::Speaking { pcm, sent: end };
-                    (Piece::Audio(chunk), CHUNK_EVERY)
+                    (Piece::Audio(chunk), self.chunk_every)
                 }
                 Sentence::Speaking { .. } => {
                     let last = !matches!(self.steps.get(1), Some(Step::Sentence(_)));
@@ -167,12 +173,15 @@ pub(super) fn sentences(text: &str) -> Vec<String> {
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "an instant cannot be invented; the tests only add to it")]
 mod tests {
-    use super::*;
+    use super::{
+        super::{settings::Pace, timing::Profile},
+        *,
+    };
 
     fn begin(steps: &[Step]) -> (Speaking, Instant) {
-        let mut speaking = Speaking::new(Pace::REAL);
+        let mut speaking = Speaking::new(Timing::new(Profile::Real, Pace::REAL), false);
         let now = Instant::now();
-        speaking.start(steps.iter().cloned(), now);
+        speaking.start(steps.iter().cloned(), now, Duration::from_millis(450));
         (speaking, now)
     }
 
@@ -228,7 +237,7 @@ mod tests {
         let (mut speaking, start) = begin(&[Step::Transcript("hi".into()), sentence("a")]);
         assert_eq!(speaking.stop(), Stopped { transcript: Some("hi".into()), audible: false });
         assert_eq!(speaking.poll_deadline(), None);
-        speaking.start([sentence("a")], start);
+        speaking.start([sentence("a")], start, Duration::ZERO);
         assert_eq!(speaking.poll_piece(start), Some(Piece::Text("a".into())));
         assert_eq!(speaking.stop(), Stopped { transcript: None, audible: true });
     }

@@ -1,13 +1,15 @@
 //! The JSON of the service's events (AWS, "Handling output events with the bidirectional API").
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{events::SampleRate, report::Usage};
 
 /// What a barge-in's FINAL text says, spaces included.
 const INTERRUPTED: &str = r#"{ "interrupted" : true }"#;
+
+const ODDLY_INTERRUPTED: &str = r#"{"interrupted":  true}"#;
 
 /// Why a block ended.
 #[derive(Clone, Copy)]
@@ -65,9 +67,15 @@ impl Writer {
         self.text(id, "ASSISTANT", "FINAL", text, stop)
     }
 
-    /// That the model was interrupted.
-    pub(super) fn interruption(&self, id: Uuid) -> [String; 3] {
-        self.text(id, "ASSISTANT", "FINAL", INTERRUPTED, Stop::Interrupted)
+    /// That the model was interrupted; `odd` if in other spaces than usual.
+    pub(super) fn interruption(&self, id: Uuid, odd: bool) -> [String; 3] {
+        let marker = if odd { ODDLY_INTERRUPTED } else { INTERRUPTED };
+        self.text(id, "ASSISTANT", "FINAL", marker, Stop::Interrupted)
+    }
+
+    /// An event that no client of Nova 2 knows; Nova 2.5 has been seen to send it.
+    pub(super) fn user_speech_end(&self) -> String {
+        format!(r#"{{"event":{{"userSpeechEnd":{{{}}}}}}}"#, self.common)
     }
 
     fn text(&self, id: Uuid, role: &str, stage: &str, text: &str, stop: Stop) -> [String; 3] {
@@ -105,8 +113,9 @@ impl Writer {
         self.content_end(id, "AUDIO", stop.as_str())
     }
 
-    pub(super) fn tool_use(&self, id: Uuid, name: &str, tool_use_id: &str, input: &Map<String, Value>) -> [String; 3] {
-        let input = Value::from(Value::Object(input.clone()).to_string());
+    /// The request for a tool; `input` is JSON as it goes into the string.
+    pub(super) fn tool_use(&self, id: Uuid, name: &str, tool_use_id: &str, input: &Value) -> [String; 3] {
+        let input = Value::from(input.to_string());
         let (name, tool_use_id) = (Value::from(name), Value::from(tool_use_id));
         [
             self.event(
@@ -184,7 +193,7 @@ mod tests {
 
     #[test]
     fn tool_input_is_json_in_a_string() {
-        let input = serde_json::from_str(r#"{"id":"42"}"#).unwrap();
+        let input = json!({"id": "42"});
         let [_, tool, end] = writer(SampleRate::Hz8000).tool_use(Uuid::nil(), "getOrder", "T", &input);
         assert_eq!(fields(&tool, "toolUse")["content"], r#"{"id":"42"}"#);
         assert_eq!(fields(&end, "contentEnd")["stopReason"], "TOOL_USE");

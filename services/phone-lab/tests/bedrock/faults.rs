@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use phone_lab::bedrock::{ExceptionKind, Fault, Moment, SessionEnd, Settings};
+use phone_lab::bedrock::{ExceptionKind, Fault, Moment, Probability, Quirk, SessionEnd, Settings};
 use tokio::time::timeout;
 
 use crate::support::*;
@@ -126,4 +126,133 @@ async fn silence_of_the_client_and_age_end_a_session() {
     let End::Exception(kind, message) = old.ended().await else { panic!("no exception") };
     assert_eq!(kind, "modelTimeoutException");
     assert!(message.ends_with("Model has timed out in processing the request. Try your request again."), "{message}");
+}
+
+#[tokio::test]
+async fn an_exception_can_come_after_any_number_of_events() {
+    for (fault, sent) in [("exception=throttling@sent:1", 1), ("exception=throttling@sent:7", 7)] {
+        let (_lab, mut call) = struck(fault.parse().unwrap()).await;
+        call.say("hello").await;
+        for _ in 0..sent {
+            call.next().await.unwrap();
+        }
+        assert!(matches!(call.next().await, Err(End::Exception(kind, _)) if kind == "throttlingException"));
+    }
+    // The sixth opens the audio.
+    let (lab, mut call) = struck("text=instability@read:6".parse().unwrap()).await;
+    let message = "System instability detected. Please retry your request.";
+    assert_eq!(call.ended().await, End::Exception("validationException".into(), message.into()));
+    assert_eq!(lab.report().system_prompt, "be brief");
+}
+
+#[tokio::test]
+async fn a_reset_without_error_looks_like_an_end() {
+    let (lab, mut call) = struck("reset-no-error@sent:3".parse().unwrap()).await;
+    call.say("hello").await;
+    assert_eq!(call.ended().await, End::Clean);
+    assert_eq!(fault_of(&lab), "stream reset without error");
+}
+
+#[tokio::test]
+async fn frames_can_be_broken() {
+    for (fault, what) in [("bad-crc", "bad checksum"), ("half-frame", "half a frame")] {
+        let (lab, mut call) = struck(fault.parse().unwrap()).await;
+        call.say("hello").await;
+        call.until("audioOutput", |_| true).await;
+        assert_eq!(call.next().await, Err(End::Broken), "{fault}");
+        assert_eq!(fault_of(&lab), what);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_going_away_finishes_its_sessions_and_takes_no_more() {
+    let lab = Lab::quick().await;
+    lab.server.inject("goaway@10ms".parse().unwrap());
+    let client = lab.client().await;
+    let mut first = call(&client).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let _second = call(&client).await;
+    assert_eq!(lab.server.open_connections(), 2);
+    first.say("still here").await;
+    assert_eq!(first.turn().await, "you said still here");
+    assert_eq!(first.close().await, End::Clean);
+    lab.until(|server| server.open_connections() == 1).await;
+    assert_eq!(lab.server.reports()[0].end, Some(SessionEnd::ByTheBook));
+}
+
+#[tokio::test]
+async fn an_answer_can_be_slow() {
+    let lab = Lab::quick().await;
+    lab.server.inject("slow-answer=400ms".parse().unwrap());
+    let client = lab.client().await;
+    let calling = call(&client);
+    tokio::pin!(calling);
+    assert!(timeout(Duration::from_millis(300), &mut calling).await.is_err());
+    let mut call = calling.await;
+    call.say("hello").await;
+    assert_eq!(call.turn().await, "you said hello");
+}
+
+#[tokio::test]
+async fn a_word_can_be_blocked_however_it_arrives() {
+    let blocked = "This request has been blocked by our content filters.";
+    let expected = || End::Exception("validationException".into(), blocked.into());
+    let (_lab, mut said) = struck("content-filter=bomb".parse().unwrap()).await;
+    said.say("a balloon").await;
+    assert_eq!(said.turn().await, "you said a balloon");
+    said.say("a bomb").await;
+    assert_eq!(said.ended().await, expected());
+    let (_lab, mut written) = struck("content-filter=bomb".parse().unwrap()).await;
+    written.write("L", "A BOMB").await;
+    assert_eq!(written.ended().await, expected());
+}
+
+#[tokio::test]
+async fn padded_events_are_understood_as_any() {
+    let (_lab, mut call) = struck(Fault::Quirk(Quirk::Padding)).await;
+    call.say("hello").await;
+    assert_eq!(call.turn().await, "you said hello");
+}
+
+#[tokio::test]
+async fn faults_of_the_settings_strike_by_chance_and_the_same_with_the_same_seed() {
+    let ends = async |seed: u64| {
+        let faults = vec!["end@read:1".parse().unwrap(), "padding".parse().unwrap()];
+        let fault_probability = Probability::new(0.5).unwrap();
+        let lab = Lab::start_with_seed(Settings { faults, fault_probability, ..quick("{}") }, seed).await;
+        let client = lab.client().await;
+        for _ in 0..12 {
+            let mut call = call(&client).await;
+            call.hang_up();
+            call.ended().await;
+        }
+        lab.server.reports().into_iter().map(|report| (report.id, report.end)).collect::<Vec<_>>()
+    };
+    let first = ends(1).await;
+    let struck = first.iter().filter(|(_, end)| matches!(end, Some(SessionEnd::Fault(_)))).count();
+    assert!((1..12).contains(&struck), "{first:?}");
+    assert_eq!(ends(1).await, first);
+    assert_ne!(ends(2).await, first);
+}
+
+#[tokio::test]
+async fn a_conversation_with_faults_repeats_event_for_event() {
+    let run = async || {
+        let faults = ["unknown-event", "early-usage", "late-final-texts", "exception=model-timeout@sent:15"];
+        let faults = faults.map(|fault| fault.parse().unwrap()).into();
+        let lab = Lab::start(Settings { faults, ..quick("{}") }).await;
+        let mut call = call(&lab.client().await).await;
+        call.say("tell me something long enough for all of this").await;
+        let mut events = Vec::new();
+        loop {
+            match call.next().await {
+                Ok(event) => events.push(event),
+                Err(end) => return (events, end),
+            }
+        }
+    };
+    let (events, end) = run().await;
+    assert!(matches!(&end, End::Exception(kind, _) if kind == "modelTimeoutException"), "{end:?}");
+    assert_eq!(events.len(), 15);
+    assert_eq!(run().await, (events, end));
 }

@@ -4,5 +4,6 @@
 mod conversation;
 mod faults;
 mod refusals;
+mod rulebook;
 mod support;
 mod violations;

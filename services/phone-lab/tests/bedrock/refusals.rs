@@ -1,5 +1,5 @@
 use aws_sdk_bedrockruntime::{Client, error::ProvideErrorMetadata};
-use phone_lab::bedrock::{Fault, Refusal, Settings};
+use phone_lab::bedrock::{Fault, Refusal, SessionEnd, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::*;
@@ -66,6 +66,97 @@ async fn sessions_beyond_the_quota_are_throttled_until_one_ends() {
 }
 
 #[tokio::test]
+async fn the_doubtful_refusals_have_another_wording() {
+    let settings = Settings {
+        max_sessions: 0,
+        over_quota: Refusal::quota_exceeded(),
+        unknown_model: Refusal::invalid_model(),
+        ..quick("{}")
+    };
+    let client = Lab::start(settings).await;
+    let client = client.client().await;
+    assert_eq!(refused(&client, MODEL).await, is(400, "ServiceQuotaExceededException"));
+    assert_eq!(refused(&client, "amazon.nova-9-sonic-v1:0").await, is(400, "ValidationException"));
+}
+
+#[tokio::test]
+async fn a_denied_account_may_not_use_the_model() {
+    let lab = Lab::start(Settings { access_denied: true, ..quick("{}") }).await;
+    assert_eq!(refused(&lab.client().await, MODEL).await, is(403, "AccessDeniedException"));
+}
+
+#[tokio::test]
+async fn an_expired_token_is_refused() {
+    let expired = Some("2026-01-01T00:00:00Z".parse().unwrap());
+    let token = Some("token".to_owned());
+    let settings = Settings { session_token: token, session_token_expires_at: expired, ..quick("{}") };
+    let lab = Lab::start(settings).await;
+    let client = lab.client_as("us-east-1", KEY, SECRET, Some("token")).await;
+    assert_eq!(refused(&client, MODEL).await, is(403, "ExpiredTokenException"));
+}
+
+#[tokio::test]
+async fn models_are_offered_everywhere_and_forever_where_that_is_waived() {
+    let waived = "9".parse().unwrap();
+    let lab = Lab::start(Settings { region: "eu-west-1".into(), waived, ..quick("{}") }).await;
+    let client = lab.client_as("eu-west-1", KEY, SECRET, None).await;
+    for model in [MODEL, "amazon.nova-sonic-v1:0"] {
+        assert!(start(&client, model, vec![session_start()]).await.is_ok(), "{model}");
+    }
+}
+
+#[tokio::test]
+async fn signatures_that_do_not_match_pass_where_that_is_waived() {
+    let lab = Lab::start(Settings { waived: "4".parse().unwrap(), ..quick("{}") }).await;
+    let mut call = call(&lab.client_as("us-east-1", KEY, "wrong", None).await).await;
+    call.say("hello").await;
+    assert_eq!(call.turn().await, "you said hello");
+}
+
+#[tokio::test]
+async fn requests_of_another_kind_are_refused() {
+    let operation = format!("/model/{}/invoke-with-bidirectional-stream", MODEL.replace(':', "%3A"));
+    let event_stream = "application/vnd.amazon.eventstream";
+    let lab = Lab::quick().await;
+    let mut raw = Raw::connect(&lab).await;
+    let not_found = is(404, "UnknownOperationException");
+    assert_eq!(raw.request("GET", &operation, event_stream).await, not_found);
+    assert_eq!(raw.request("POST", "/model/x/converse", event_stream).await, not_found);
+    assert_eq!(raw.request("POST", &operation, "application/json").await, is(415, "ValidationException"));
+    assert_eq!(raw.request("POST", &operation, event_stream).await, is(403, "MissingAuthenticationTokenException"));
+    let waived = Lab::start(Settings { waived: "2".parse().unwrap(), ..quick("{}") }).await;
+    let answer = Raw::connect(&waived).await.request("POST", &operation, "application/json").await;
+    assert_eq!(answer, is(403, "MissingAuthenticationTokenException"));
+    let wrong_content_type = Refusal::invalid("no event stream");
+    let worded = Lab::start(Settings { wrong_content_type, ..quick("{}") }).await;
+    let answer = Raw::connect(&worded).await.request("POST", &operation, "application/json").await;
+    assert_eq!(answer, is(400, "ValidationException"));
+}
+
+#[tokio::test]
+async fn what_is_no_frame_resets_the_stream() {
+    let lab = Lab::start(Settings { waived: "3".parse().unwrap(), ..quick("{}") }).await;
+    let operation = format!("/model/{}/invoke-with-bidirectional-stream", MODEL.replace(':', "%3A"));
+    let error = Raw::connect(&lab).await.error_after(&operation, &[0; 64]).await;
+    assert!(error.contains("INTERNAL_ERROR, Remote"), "{error}");
+    assert_eq!(lab.report().end, Some(SessionEnd::Violation("malformed input: frame lengths are inconsistent".into())));
+}
+
+#[tokio::test]
+async fn streams_beyond_the_limit_of_a_connection_wait() {
+    let lab = Lab::start(Settings { max_concurrent_streams: 1, ..quick("{}") }).await;
+    let client = lab.client().await;
+    let first = call(&client).await;
+    let waiting = call(&client);
+    tokio::pin!(waiting);
+    let early = tokio::time::timeout(std::time::Duration::from_millis(200), &mut waiting).await;
+    assert!(early.is_err() && lab.server.live_sessions() == 1);
+    first.hear(&[0; 800]).await;
+    assert_eq!(first.close().await, End::Clean);
+    waiting.await;
+}
+
+#[tokio::test]
 async fn injected_refusals_strike_once_each_in_order() {
     let lab = Lab::quick().await;
     let client = lab.client().await;
@@ -75,6 +166,11 @@ async fn injected_refusals_strike_once_each_in_order() {
         Refusal::not_found(),
         Refusal::internal(),
         Refusal::unavailable(),
+        Refusal::quota_exceeded(),
+        Refusal::invalid("wrong"),
+        Refusal::model_not_ready(),
+        Refusal::model_error(),
+        Refusal::model_timeout(),
     ];
     for refusal in &refusals {
         lab.server.inject(Fault::Refuse(refusal.clone()));

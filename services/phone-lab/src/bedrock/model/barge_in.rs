@@ -5,7 +5,10 @@
 
 use std::time::Instant;
 
-use super::{super::wire::Stop, Model, Note};
+use super::{
+    super::{fault::Quirk, wire::Stop},
+    Model, Note,
+};
 
 impl Model {
     /// Says whether the caller may be hearing the model.
@@ -24,7 +27,8 @@ impl Model {
         self.confirm_played(now);
         let cuts = self.playout.interrupt(now);
         let id = self.entropy.uuid();
-        self.write(|writer| writer.interruption(id));
+        let odd = self.is_odd(Quirk::OddMarker);
+        self.write(|writer| writer.interruption(id, odd));
         self.note(Note::Interrupted(cuts));
     }
 
@@ -39,12 +43,6 @@ impl Model {
         let unsaid = self.resuming.take().filter(|_| was_active && !stopped.audible);
         if let Some(text) = unsaid {
             self.follow_ups.push_front(text);
-        }
-    }
-
-    pub(super) fn confirm_played(&mut self, now: Instant) {
-        while let Some(text) = self.playout.poll_played(now) {
-            self.confirm(&text);
         }
     }
 }

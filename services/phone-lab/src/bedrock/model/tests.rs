@@ -1,9 +1,14 @@
 #![expect(clippy::disallowed_methods, reason = "an instant cannot be invented; the tests only add to it")]
 
+mod odd;
+
 use std::time::Duration;
 
 use super::*;
-use crate::{bedrock::Script, tones};
+use crate::{
+    bedrock::{Profile, Script},
+    tones,
+};
 
 const MS: Duration = Duration::from_millis(1);
 /// 20 ms at 8 kHz.
@@ -26,6 +31,8 @@ struct Rig {
     start: Instant,
     now: Instant,
     words: Vec<String>,
+    /// Every event as it was sent.
+    sent: Vec<String>,
     notes: Vec<Note>,
     /// When the last audio came.
     audio_at: Duration,
@@ -35,11 +42,15 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let settings = Settings { script: Script::from_yaml(SCRIPT).unwrap(), ..Settings::default() };
+        Self::with(Generation::V2, Profile::Real, &[])
+    }
+
+    fn with(generation: Generation, profile: Profile, quirks: &[Quirk]) -> Self {
+        let settings = Settings { script: Script::from_yaml(SCRIPT).unwrap(), profile, ..Settings::default() };
         let now = Instant::now();
-        let model = Model::new(settings.into(), Generation::V2, Uuid::nil(), Entropy::from_seed(1), now);
-        let (words, notes, asked) = (Vec::new(), Vec::new(), Vec::new());
-        let mut rig = Self { model, start: now, now, words, notes, audio_at: Duration::ZERO, samples: 0, asked };
+        let model = Model::new(settings.into(), generation, Uuid::nil(), Entropy::from_seed(1), quirks.into(), now);
+        let (words, sent, notes, asked) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut rig = Self { model, start: now, now, words, sent, notes, audio_at: Duration::ZERO, samples: 0, asked };
         rig.input(Input::SessionStarted { sensitivity: Sensitivity::High });
         let tools = ["cancel", "hang_up"].map(str::to_owned).into();
         rig.input(Input::PromptStarted { prompt: "P".into(), output_rate: SampleRate::Hz8000, tools });
@@ -48,7 +59,15 @@ impl Rig {
     }
 
     fn listening() -> Self {
-        let mut rig = Self::new();
+        Self::new().listen()
+    }
+
+    fn odd(quirk: Quirk) -> Self {
+        Self::with(Generation::V2, Profile::Real, &[quirk]).listen()
+    }
+
+    fn listen(self) -> Self {
+        let mut rig = self;
         rig.input(Input::AudioOpened { rate: SampleRate::Hz8000, answers: true });
         rig
     }
@@ -98,8 +117,12 @@ impl Rig {
     fn collect(&mut self) {
         while let Some(output) = self.model.poll_output() {
             match output {
-                Output::Event(json) => self.words.extend(word(&json)),
-                Output::Audio(_) => {
+                Output::Event(json) => {
+                    self.words.extend(word(&json));
+                    self.sent.push(json);
+                }
+                Output::Audio(json) => {
+                    self.sent.push(json);
                     self.audio_at = self.now - self.start;
                     self.samples += 800;
                     if self.words.last().is_none_or(|word| word != "audio") {
@@ -394,4 +417,39 @@ fn usage_counts_speech_and_not_silence() {
     let usage = usage(&rig);
     assert!(usage.input_speech > 0 && usage.output_speech > 0 && usage.output_text > 0, "{usage:?}");
     assert_eq!(usage.input_text, 2);
+}
+
+#[test]
+fn interactive_text_on_v1_is_counted_and_not_answered() {
+    let mut rig = Rig::with(Generation::V1, Profile::Real, &[]).listen();
+    rig.silence(200 * MS);
+    rig.input(Input::LiveText("hello there".into()));
+    rig.silence(9000 * MS);
+    assert_eq!(rig.events(), [""; 0]);
+    assert_eq!(rig.model.usage.input_text, 3 + 2);
+    assert!(rig.notes.contains(&Note::Remark("interactive text is not answered by v1".into())));
+}
+
+#[test]
+fn text_before_any_audio_is_counted_and_not_answered() {
+    let mut rig = Rig::listening();
+    rig.input(Input::LiveText("hello there".into()));
+    rig.silence(9000 * MS);
+    assert_eq!(rig.events(), [""; 0]);
+    assert_eq!(rig.model.usage.input_text, 3 + 2);
+}
+
+#[test]
+fn a_tool_that_is_never_answered_for_is_never_spoken_of_and_the_limits_go_on() {
+    let mut rig = Rig::listening();
+    rig.say("cancel it");
+    rig.silence(7000 * MS);
+    rig.events();
+    rig.silence(20_000 * MS);
+    assert_eq!(rig.events(), [""; 0]);
+    rig.say("hi there");
+    rig.silence(7000 * MS);
+    assert!(rig.events().contains(&"you said hi there".to_owned()));
+    rig.wait(55_000 * MS);
+    assert!(rig.events()[0].starts_with("validationException Timed out waiting"));
 }

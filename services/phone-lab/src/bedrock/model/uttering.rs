@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     super::{
+        fault::Quirk,
         script::ToolPlan,
         speaking::Piece,
         wire::{Stop, Writer},
@@ -35,6 +36,9 @@ impl Model {
                 self.playout.end(now);
                 self.end_audio(if last { Stop::EndTurn } else { Stop::PartialTurn });
                 self.report_usage();
+                if last {
+                    self.confirm_earlier_turns();
+                }
             }
             Piece::Tool(plan) => self.ask(plan),
         }
@@ -42,6 +46,9 @@ impl Model {
 
     pub(super) fn transcribe(&mut self, text: &str) {
         let id = self.entropy.uuid();
+        if self.is_odd(Quirk::UnknownEvent) {
+            self.write(|writer| [writer.user_speech_end()]);
+        }
         self.write(|writer| writer.user_text(id, text));
         self.report_usage();
     }
@@ -64,8 +71,9 @@ impl Model {
         }
         let (id, tool_use_id) = (self.entropy.uuid(), self.entropy.uuid().to_string());
         self.usage.output_text += 1 + plan.input.len() as u64;
-        self.write(|writer| writer.tool_use(id, &plan.name, &tool_use_id, &plan.input));
         let (name, input) = (plan.name.clone(), Value::Object(plan.input.clone()));
+        let written = if self.is_odd(Quirk::DoubleEncodedTool) { input.to_string().into() } else { input.clone() };
+        self.write(|writer| writer.tool_use(id, &plan.name, &tool_use_id, &written));
         self.note(Note::ToolAsked { tool_use_id: tool_use_id.clone(), name, input });
         self.asked.insert(tool_use_id, plan);
         self.report_usage();
@@ -75,13 +83,6 @@ impl Model {
         if let Some(id) = self.audio.take() {
             self.write(|writer| [writer.audio_end(id, stop)]);
         }
-    }
-
-    /// The FINAL text of a sentence. Its stop reasons are as measured: END_TURN first, PARTIAL_TURN after.
-    pub(super) fn confirm(&mut self, text: &str) {
-        let stop = if std::mem::replace(&mut self.confirming, true) { Stop::PartialTurn } else { Stop::EndTurn };
-        let id = self.entropy.uuid();
-        self.write(|writer| writer.final_text(id, text, stop));
     }
 
     pub(super) fn report_usage(&mut self) {

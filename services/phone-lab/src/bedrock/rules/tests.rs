@@ -1,6 +1,12 @@
+mod one_by_one;
+
+use offhook_hosting::entropy::Entropy;
 use serde_json::json;
 
-use super::*;
+use super::{
+    super::{events::Generation, probability::Probability, settings::HistoryLimits, waived::Waived},
+    *,
+};
 
 const GENERIC: &str = "Invalid input request, please fix your input and try again.";
 const UNPARSABLE: &str = "Unable to parse input chunk";
@@ -9,7 +15,11 @@ struct Rig(Rules);
 
 impl Rig {
     fn new() -> Self {
-        Self(Rules::new(Generation::V2))
+        Self::under(Policy::of(Generation::V2))
+    }
+
+    fn under(policy: Policy) -> Self {
+        Self(Rules::new(policy))
     }
 
     fn in_session() -> Self {
@@ -25,16 +35,30 @@ impl Rig {
     }
 
     fn with_system() -> Self {
-        let mut rig = Self::in_prompt();
+        Self::with_system_under(Policy::of(Generation::V2))
+    }
+
+    fn with_system_under(policy: Policy) -> Self {
+        let mut rig = Self::under(policy);
+        rig.accepts(json!({"sessionStart": {}}));
+        rig.accepts(prompt_start(json!({})));
         assert_eq!(rig.says("S", "SYSTEM", false, "be brief"), Ok(Some(Input::SystemPrompt("be brief".into()))));
         rig
     }
 
     fn with_audio() -> Self {
-        let mut rig = Self::with_system();
+        Self::with_audio_under(Policy::of(Generation::V2))
+    }
+
+    fn with_audio_under(policy: Policy) -> Self {
+        let mut rig = Self::with_system_under(policy);
         let opened = rig.send(audio_start("A", json!("USER")));
         assert_eq!(opened, Ok(Some(Input::AudioOpened { rate: SampleRate::Hz8000, answers: true })));
         rig
+    }
+
+    fn with_audio_but_without(rule: u8) -> Self {
+        Self::with_audio_under(waiving(rule))
     }
 
     fn send(&mut self, event: Value) -> Result<Option<Input>, Violation> {
@@ -61,6 +85,20 @@ impl Rig {
         self.send(json!({"toolResult": {"promptName": "P", "contentName": "R", "content": content}}))?;
         self.send(end("R"))
     }
+}
+
+fn waiving(rule: u8) -> Policy {
+    Policy { waived: Waived::NONE.and(rule).unwrap(), ..Policy::of(Generation::V2) }
+}
+
+fn v1() -> Policy {
+    Policy::of(Generation::V1)
+}
+
+fn without(mut event: Value, path: &str) -> Value {
+    let (parent, field) = path.rsplit_once('/').unwrap();
+    event.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(field).unwrap();
+    event
 }
 
 fn merged(mut base: Value, change: Value) -> Value {
@@ -172,7 +210,6 @@ fn session_settings_are_checked() {
     assert_eq!(Rig::new().send(start(nested("HIGH"))), Ok(Some(high)));
     Rig::new().refuses(start(nested("high")), GENERIC);
     Rig::new().refuses(start(json!({"endpointingSensitivity": "HIGH"})), GENERIC);
-    Rig(Rules::new(Generation::V1)).refuses(start(nested("HIGH")), GENERIC);
     Rig::new().accepts(start(json!({"inferenceConfiguration": {"maxTokens": 1024, "topP": 0.9, "temperature": 1}})));
     for wrong in [json!({"maxTokens": 0}), json!({"maxTokens": 1.5}), json!({"topP": 1.1}), json!({"temperature": -1})]
     {

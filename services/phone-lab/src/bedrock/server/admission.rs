@@ -1,0 +1,116 @@
+//! Everything that is decided before a session starts.
+
+use http::{Method, request::Parts};
+use jiff::Timestamp;
+
+use super::{
+    super::{
+        auth::ChunkVerifier,
+        events::Generation,
+        fault::{Fault, Refusal},
+        record::lock,
+    },
+    Counted, EVENT_STREAM, Shared,
+};
+
+/// Where Nova 2 Sonic is offered, and v1 was (AWS, model cards).
+const REGIONS_V2: [&str; 4] = ["us-east-1", "us-west-2", "eu-north-1", "ap-northeast-1"];
+const REGIONS_V1: [&str; 3] = ["us-east-1", "eu-north-1", "ap-northeast-1"];
+/// When v1 reached its end of life, as seconds of Unix time: 2026-09-14.
+const V1_END: i64 = 1_789_344_000;
+
+/// A request that may become a session.
+pub(super) struct Admission {
+    pub(super) chunks: ChunkVerifier,
+    pub(super) model: Generation,
+    pub(super) faults: Vec<Fault>,
+    pub(super) slot: Counted,
+}
+
+impl Shared {
+    /// Everything that is decided before a session starts.
+    pub(super) fn admit(&self, head: &Parts, now: Timestamp) -> Result<Admission, Refusal> {
+        let settings = &self.settings;
+        let model = operation(head)?;
+        if !settings.waived.contains(2) && head.headers.get("content-type").is_none_or(|kind| kind != EVENT_STREAM) {
+            return Err(settings.wrong_content_type.clone());
+        }
+        let chunks = self.keyring.verify(head, now)?;
+        let model = Generation::of_model(&model).ok_or_else(|| settings.unknown_model.clone())?;
+        if !is_offered(model, &settings.region, now) && !settings.waived.contains(9) {
+            return Err(Refusal::not_found());
+        }
+        if settings.access_denied {
+            return Err(Refusal::access_denied());
+        }
+        let slot = Counted::below(&self.live, settings.max_sessions).ok_or_else(|| settings.over_quota.clone())?;
+        let faults = self.draw_faults();
+        let refusal =
+            faults.iter().find_map(|fault| if let Fault::Refuse(refusal) = fault { Some(refusal) } else { None });
+        match refusal {
+            Some(refusal) => Err(refusal.clone()),
+            None => Ok(Admission { chunks, model, faults, slot }),
+        }
+    }
+
+    /// What goes wrong in the next session: what was injected, else what the settings say.
+    fn draw_faults(&self) -> Vec<Fault> {
+        if let Some(fault) = lock(&self.faults).pop_front() {
+            return vec![fault];
+        }
+        let mut entropy = lock(&self.entropy);
+        let strikes = |_: &&Fault| self.settings.fault_probability.strikes(&mut entropy);
+        self.settings.faults.iter().filter(strikes).cloned().collect()
+    }
+}
+
+/// The id of the model that a request is for, if it is for one.
+fn operation(head: &Parts) -> Result<String, Refusal> {
+    let path = head.uri.path().strip_prefix("/model/");
+    let model = path.and_then(|path| path.strip_suffix("/invoke-with-bidirectional-stream"));
+    let model = model.filter(|model| !model.contains('/') && head.method == Method::POST && head.uri.query().is_none());
+    let Some(model) = model else {
+        return Err(Refusal::new(404, "UnknownOperationException", "there is no such operation"));
+    };
+    Ok(model.replace("%3A", ":"))
+}
+
+/// Says whether this region has the model at this time.
+fn is_offered(model: Generation, region: &str, now: Timestamp) -> bool {
+    match model {
+        Generation::V1 => REGIONS_V1.contains(&region) && now.as_second() < V1_END,
+        Generation::V2 => REGIONS_V2.contains(&region),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn operation_of(method: &str, path: &str) -> Result<String, (u16, String)> {
+        let request = Request::builder().method(method).uri(path).body(()).unwrap();
+        operation(&request.into_parts().0).map_err(|refusal| (refusal.status, refusal.error))
+    }
+
+    #[test]
+    fn there_is_one_operation() {
+        let path = "/model/amazon.nova-2-sonic-v1%3A0/invoke-with-bidirectional-stream";
+        assert_eq!(operation_of("POST", path), Ok("amazon.nova-2-sonic-v1:0".into()));
+        let unknown = Err((404, "UnknownOperationException".to_owned()));
+        assert_eq!(operation_of("GET", path), unknown);
+        assert_eq!(operation_of("POST", &format!("{path}?a=b")), unknown);
+        assert_eq!(operation_of("POST", "/model/x/converse"), unknown);
+    }
+
+    #[test]
+    fn models_have_their_regions_and_v1_its_end() {
+        let (before, after) = ("2026-09-13T23:59:59Z".parse().unwrap(), "2026-09-14T00:00:00Z".parse().unwrap());
+        assert!(is_offered(Generation::V1, "us-east-1", before));
+        assert!(!is_offered(Generation::V1, "us-east-1", after));
+        assert!(!is_offered(Generation::V1, "us-west-2", before));
+        assert!(is_offered(Generation::V2, "us-west-2", after));
+        assert!(!is_offered(Generation::V2, "eu-west-1", after));
+    }
+}

@@ -1,0 +1,88 @@
+//! The table of rules in the documentation is complete, and says of each rule what is true.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use phone_lab::bedrock::Waived;
+
+const RULES: u8 = 55;
+
+struct Row {
+    number: u8,
+    confidence: String,
+    switches: Vec<String>,
+    tests: Vec<String>,
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// What stands between backquotes.
+fn quoted(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn rows() -> Vec<Row> {
+    let page = read("../../docs/phone-lab.md");
+    let section = page.split("\n## ").find(|section| section.starts_with("Rules\n")).expect("a section on rules");
+    let row = |line: &str| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let number = cells.get(1)?.parse().ok()?;
+        let [_, _, _, _, confidence, switch, test, _] = cells[..] else { panic!("not six cells: {line}") };
+        Some(Row { number, confidence: confidence.into(), switches: quoted(switch), tests: quoted(test) })
+    };
+    section.lines().filter_map(row).collect()
+}
+
+/// All Rust text below this folder of the crate.
+fn sources(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_table_has_every_rule_once_and_in_order() {
+    let numbers: Vec<_> = rows().iter().map(|row| row.number).collect();
+    assert_eq!(numbers, (1..=RULES).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_rule_has_its_confidence_and_a_test_that_exists() {
+    let mut text = String::new();
+    for folder in ["src/bedrock", "tests/bedrock"] {
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut text);
+    }
+    let functions: BTreeSet<_> = text
+        .split("#[test]\n")
+        .chain(text.split("#[tokio::test]\n"))
+        .skip(1)
+        .filter_map(|code| code.trim_start().trim_start_matches("async ").strip_prefix("fn ")?.split('(').next())
+        .collect();
+    for Row { number, confidence, tests, .. } in rows() {
+        assert!(["S", "G", "X", "S/X", "G/X"].contains(&confidence.as_str()), "rule {number}: {confidence}");
+        assert!(!tests.is_empty(), "rule {number} has no test");
+        for test in tests {
+            assert!(functions.contains(test.as_str()), "rule {number}: there is no test {test}");
+        }
+    }
+}
+
+#[test]
+fn every_doubtful_rule_has_a_switch_and_every_switch_exists() {
+    let settings = read("src/bedrock/settings.rs");
+    for Row { number, confidence, switches, .. } in rows() {
+        let waivable = Waived::NONE.and(number).is_some();
+        assert_eq!(switches.contains(&"waive".to_owned()), waivable, "rule {number}");
+        // There is no other operation that a request could be for.
+        assert!(!confidence.contains('X') || !switches.is_empty() || number == 1, "rule {number} cannot be switched");
+        for field in switches.iter().filter(|switch| *switch != "waive") {
+            assert!(settings.contains(&format!("    pub {field}: ")), "rule {number}: there is no setting {field}");
+        }
+    }
+}
