@@ -257,3 +257,44 @@ async fn run_bedrock(options: Bedrock) -> anyhow::Result<()> {
     server.stop().await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bedrock(flags: &[&str]) -> Result<bedrock::Settings, String> {
+        let command = ["phone-lab", "bedrock", "--ca-out", "ca.pem"];
+        match Cli::try_parse_from(command.iter().chain(flags)).map_err(|error| error.to_string())?.command {
+            Command::Bedrock(options) => Ok(options.settings(Script::default())),
+            Command::Demo(_) | Command::Call(_) | Command::Healthcheck { .. } => unreachable!("another command"),
+        }
+    }
+
+    #[test]
+    fn the_flags_of_bedrock_are_its_settings() {
+        let faults = ["--fault", "reset@sent:3", "--fault", "padding", "--fault-probability", "0.5"];
+        let rules = ["--waive", "31,43", "--strict-history", "--slipped-audio", "0.05", "--idle-limit", "295s"];
+        let rest = ["--profile", "slow", "--max-sessions", "2", "--max-concurrent-streams", "3"];
+        let settings = bedrock(&[&faults[..], &rules, &rest].concat()).unwrap();
+        assert_eq!(settings.faults, ["reset@sent:3", "padding"].map(|fault| fault.parse::<Fault>().unwrap()));
+        assert_eq!(settings.fault_probability, "0.5".parse().unwrap());
+        assert_eq!((settings.waived, settings.strict_history), ("31,43".parse().unwrap(), true));
+        assert_eq!(settings.slipped_audio, "0.05".parse().unwrap());
+        assert_eq!((settings.idle_limit, settings.profile), (Duration::from_secs(295), Profile::Slow));
+        assert_eq!((settings.max_sessions, settings.max_concurrent_streams), (2, 3));
+    }
+
+    #[test]
+    fn without_flags_bedrock_is_strict_and_well() {
+        let (settings, usual) = (bedrock(&[]).unwrap(), bedrock::Settings::default());
+        assert_eq!((settings.faults, settings.waived), (Vec::new(), Waived::NONE));
+        assert_eq!((settings.idle_limit, settings.profile), (usual.idle_limit, usual.profile));
+        assert_eq!(settings.max_concurrent_streams, usual.max_concurrent_streams);
+    }
+
+    #[test]
+    fn wrong_flags_are_explained() {
+        assert!(bedrock(&["--fault", "explode"]).err().unwrap().contains("there is no fault"));
+        assert!(bedrock(&["--waive", "23"]).err().unwrap().contains("not the number of a rule that can be waived"));
+    }
+}

@@ -220,6 +220,17 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn padding_stands_beside_the_bytes_and_changes_nothing_else() {
+        let payload = |bytes: Bytes| {
+            let frame = frames(&bytes).remove(0);
+            serde_json::from_slice::<serde_json::Value>(frame.payload()).unwrap()
+        };
+        let (plain, padded) = (payload(encode_event("{}")), payload(encode_padded_event("{}", 5)));
+        assert_eq!((&padded["bytes"], &padded["p"]), (&plain["bytes"], &"abcde".into()));
+        assert!(plain.get("p").is_none());
+    }
+
+    #[test]
     fn frames_may_arrive_in_pieces_of_any_size() {
         let bytes = unhex(FRAMES[0]);
         let mut frames = Frames::default();

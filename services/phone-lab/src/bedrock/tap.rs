@@ -11,12 +11,12 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What a client sends before its first frame is not in this direction; a frame header is nine bytes.
+/// The bytes of a frame's header. (What precedes the first frame goes the other way.)
 const HEADER: usize = 9;
 const RST_STREAM: u8 = 3;
 const INTERNAL_ERROR: [u8; 4] = [0, 0, 0, 2];
@@ -31,8 +31,9 @@ impl Resets {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn take(&self) -> bool {
-        self.0.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    fn take(&self) {
+        // There is one: only the connection's own task takes.
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn are_awaited(&self) -> bool {
@@ -85,40 +86,59 @@ pub(super) struct Tap<S> {
     socket: S,
     resets: Resets,
     position: Position,
+    /// The last byte written belongs to a code that is being changed.
+    changing: bool,
+}
+
+/// What to write instead of some bytes.
+struct Changed {
+    bytes: Vec<u8>,
+    /// Where a reset that was announced has its code, if one begins here.
+    begins: Option<usize>,
+    /// The places of bytes that were changed.
+    places: Vec<usize>,
 }
 
 impl<S> Tap<S> {
     pub(super) fn new(socket: S, resets: Resets) -> Self {
-        Self { socket, resets, position: Position::default() }
+        Self { socket, resets, position: Position::default(), changing: false }
     }
 
-    /// The bytes to write instead, if a whole announced reset is among them.
-    fn changed(&self, bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
-        let mut codes = Vec::new();
+    /// What to write instead, up to the first reset that is changed. The library hands over its frames whole; what the
+    /// socket did not take of one comes again.
+    fn change(&self, bytes: &[u8]) -> Changed {
+        let awaited = self.resets.are_awaited();
+        let (mut begins, mut places, mut changing) = (None, Vec::new(), self.changing);
         self.position.clone().pass(bytes, |at, offset| {
-            if offset == 0 && bytes.get(at..at + 4) == Some(&INTERNAL_ERROR) {
-                codes.push(at);
+            if offset == 0 {
+                changing = awaited && begins.is_none() && bytes.get(at..at + 4) == Some(&INTERNAL_ERROR);
+                begins = begins.or(changing.then_some(at));
+            }
+            if changing {
+                places.push(at);
             }
         });
-        let code = codes.into_iter().next()?;
-        let mut changed = bytes[..code + 4].to_vec();
-        changed[code..].fill(0);
-        Some((changed, code))
+        let end = begins.map_or(bytes.len(), |at| at + 4);
+        let mut bytes = bytes[..end].to_vec();
+        places.iter().for_each(|&place| bytes[place] = 0);
+        Changed { bytes, begins, places }
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let tap = &mut *self;
-        let changed = if tap.resets.are_awaited() { tap.changed(bytes) } else { None };
-        let written = match &changed {
-            Some((changed, _)) => std::task::ready!(Pin::new(&mut tap.socket).poll_write(cx, changed))?,
-            None => std::task::ready!(Pin::new(&mut tap.socket).poll_write(cx, bytes))?,
+        let written = if tap.changing || tap.resets.are_awaited() {
+            let changed = tap.change(bytes);
+            let written = ready!(Pin::new(&mut tap.socket).poll_write(cx, &changed.bytes))?;
+            if changed.begins.is_some_and(|at| at < written) {
+                tap.resets.take();
+            }
+            tap.changing = changed.places.iter().any(|place| place + 1 == written);
+            written
+        } else {
+            ready!(Pin::new(&mut tap.socket).poll_write(cx, bytes))?
         };
-        // A socket that takes less than the code gets its rest unchanged: TLS takes whole records, of 16 KiB.
-        if changed.is_some_and(|(_, code)| written > code) {
-            tap.resets.take();
-        }
         tap.position.pass(&bytes[..written], |_, _| {});
         Poll::Ready(Ok(written))
     }
@@ -159,6 +179,38 @@ mod tests {
             tap.write_all(bytes).await.unwrap();
         }
         tap.socket
+    }
+
+    /// Takes no more than this at a time.
+    struct Narrow(usize, Vec<u8>);
+
+    impl AsyncWrite for Narrow {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let taken = bytes.len().min(self.0);
+            self.1.extend_from_slice(&bytes[..taken]);
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn however_little_the_socket_takes_the_code_is_changed_whole() {
+        let (data, reset) = (frame(0, b"data"), frame(RST_STREAM, &INTERNAL_ERROR));
+        for width in 1..15 {
+            let resets = Resets::default();
+            resets.announce();
+            let mut tap = Tap::new(Narrow(width, Vec::new()), resets);
+            tap.write_all(&[&data[..], &reset, &data, &reset].concat()).await.unwrap();
+            let expected = [&data[..], &frame(RST_STREAM, &[0; 4]), &data, &reset].concat();
+            assert_eq!(tap.socket.1, expected, "{width} bytes at a time");
+        }
     }
 
     #[tokio::test]

@@ -61,7 +61,7 @@ impl Strikes {
         let text = text.to_lowercase();
         let blocks = |fault: &Fault| matches!(fault, Fault::ContentFilter(word) if text.contains(&word.to_lowercase()));
         let at = self.faults.iter().position(blocks)?;
-        self.faults.swap_remove(at);
+        self.faults.remove(at);
         let (kind, message) = (ExceptionKind::Validation, CONTENT_FILTER.into());
         Some(Fault::Exception { kind, message, at: Moment::After(Duration::ZERO) })
     }
@@ -84,7 +84,7 @@ impl Strikes {
 
     fn take(&mut self, strikes: impl Fn(Moment) -> bool) -> Option<Fault> {
         let at = self.faults.iter().position(|fault| fault.moment().is_some_and(&strikes))?;
-        Some(self.faults.swap_remove(at))
+        Some(self.faults.remove(at))
     }
 }
 
