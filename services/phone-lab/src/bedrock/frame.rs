@@ -136,8 +136,13 @@ fn encode_chunk(payload: String) -> Bytes {
 
 /// The frame of an exception; `kind` as on the wire, e.g. `validationException`.
 pub(super) fn encode_exception(kind: &str, message: &str) -> Bytes {
-    let payload = serde_json::json!({ "message": message }).to_string();
-    let kind = kind.to_owned();
+    let mut payload = serde_json::json!({ "message": message });
+    if kind == "modelStreamErrorException" {
+        // The one exception with more to say (Bedrock API reference).
+        payload["originalStatusCode"] = 500.into();
+        payload["originalMessage"] = message.into();
+    }
+    let (payload, kind) = (payload.to_string(), kind.to_owned());
     encode([(":exception-type", &kind), (":content-type", "application/json"), (":message-type", "exception")], payload)
 }
 
@@ -166,9 +171,13 @@ pub(super) mod tests {
 
     /// An inner frame with this event type around this event.
     pub(in super::super) fn inner(kind: &str, json: &str) -> Vec<u8> {
-        let payload = format!(r#"{{"bytes":"{}"}}"#, STANDARD.encode(json));
-        encode([(":message-type", "event"), (":event-type", kind), (":content-type", "application/json")], payload)
-            .into()
+        around(kind, &format!(r#"{{"bytes":"{}"}}"#, STANDARD.encode(json)))
+    }
+
+    /// An inner frame with this event type and payload.
+    pub(in super::super) fn around(kind: &str, payload: &str) -> Vec<u8> {
+        let headers = [(":message-type", "event"), (":event-type", kind), (":content-type", "application/json")];
+        encode(headers, payload.to_owned()).into()
     }
 
     /// An outer frame around an inner one.
@@ -217,6 +226,14 @@ pub(super) mod tests {
         assert_eq!(encode_event(r#"{"event":{"completionStart":{}}}"#), unhex(event));
         let exception = "0000008000000061ee713e350f3a657863657074696f6e2d7479706507001376616c69646174696f6e457863657074696f6e0d3a636f6e74656e742d747970650700106170706c69636174696f6e2f6a736f6e0d3a6d6573736167652d74797065070009657863657074696f6e7b226d657373616765223a2278227d437e09b6";
         assert_eq!(encode_exception("validationException", "x"), unhex(exception));
+    }
+
+    #[test]
+    fn an_error_of_the_model_stream_says_what_it_was_originally() {
+        let frame = frames(&encode_exception("modelStreamErrorException", "x")).remove(0);
+        let payload: serde_json::Value = serde_json::from_slice(frame.payload()).unwrap();
+        let expected = serde_json::json!({"message": "x", "originalStatusCode": 500, "originalMessage": "x"});
+        assert_eq!(payload, expected);
     }
 
     #[test]

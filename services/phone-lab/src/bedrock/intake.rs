@@ -125,7 +125,7 @@ mod tests {
         super::{
             auth::tests::{Signer, now, verifier, verifier_without},
             events::{Generation, Sensitivity},
-            frame::tests::{FRAMES, inner, outer, unhex, unsigned},
+            frame::tests::{FRAMES, around, inner, outer, unhex, unsigned},
         },
         *,
     };
@@ -217,7 +217,15 @@ mod tests {
     #[test]
     fn chunks_that_hold_no_json_cannot_be_parsed() {
         let unparsable = (ExceptionKind::Validation, "Unable to parse input chunk".to_owned());
-        assert_eq!(refusal(&mut signed(None, &[inner("chunk", "no json")])), unparsable);
+        let chunks = [
+            around("chunk", "no json"),
+            around("chunk", "{}"),
+            around("chunk", r#"{"bytes":"?"}"#),
+            inner("chunk", "no json"),
+        ];
+        for chunk in chunks {
+            assert_eq!(refusal(&mut signed(None, &[chunk])), unparsable);
+        }
     }
 
     #[test]

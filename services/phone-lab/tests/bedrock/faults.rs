@@ -154,6 +154,17 @@ async fn a_reset_without_error_looks_like_an_end() {
 }
 
 #[tokio::test]
+async fn a_reset_has_the_code_it_is_to_have() {
+    let lab = Lab::start(Settings { waived: "3".parse().unwrap(), ..quick("{}") }).await;
+    let operation = format!("/model/{}/invoke-with-bidirectional-stream", MODEL.replace(':', "%3A"));
+    for (fault, code) in [("reset@read:1", "INTERNAL_ERROR, Remote"), ("reset-no-error@read:1", "NO_ERROR, Remote")] {
+        lab.server.inject(fault.parse().unwrap());
+        let error = Raw::connect(&lab).await.error_after(&operation, unsigned(&session_start())).await;
+        assert!(error.contains(&format!(", {code}")), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn frames_can_be_broken() {
     for (fault, what) in [("bad-crc", "bad checksum"), ("half-frame", "half a frame")] {
         let (lab, mut call) = struck(fault.parse().unwrap()).await;
@@ -170,9 +181,13 @@ async fn a_connection_that_is_going_away_finishes_its_sessions_and_takes_no_more
     lab.server.inject("goaway@10ms".parse().unwrap());
     let client = lab.client().await;
     let mut first = call(&client).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let _second = call(&client).await;
-    assert_eq!(lab.server.open_connections(), 2);
+    let mut second = call(&client).await;
+    let moved = async {
+        while lab.server.open_connections() < 2 {
+            second = call(&client).await;
+        }
+    };
+    timeout(Duration::from_secs(20), moved).await.expect("new sessions move to a new connection");
     first.say("still here").await;
     assert_eq!(first.turn().await, "you said still here");
     assert_eq!(first.close().await, End::Clean);

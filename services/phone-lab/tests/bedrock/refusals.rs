@@ -137,7 +137,7 @@ async fn requests_of_another_kind_are_refused() {
 async fn what_is_no_frame_resets_the_stream() {
     let lab = Lab::start(Settings { waived: "3".parse().unwrap(), ..quick("{}") }).await;
     let operation = format!("/model/{}/invoke-with-bidirectional-stream", MODEL.replace(':', "%3A"));
-    let error = Raw::connect(&lab).await.error_after(&operation, &[0; 64]).await;
+    let error = Raw::connect(&lab).await.error_after(&operation, vec![0; 64]).await;
     assert!(error.contains("INTERNAL_ERROR, Remote"), "{error}");
     assert_eq!(lab.report().end, Some(SessionEnd::Violation("malformed input: frame lengths are inconsistent".into())));
 }

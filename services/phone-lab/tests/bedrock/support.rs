@@ -368,13 +368,27 @@ impl Raw {
     }
 
     /// What becomes of a stream that sends these bytes, which is to be an error before or after the response.
-    pub(crate) async fn error_after(&mut self, path: &str, bytes: &'static [u8]) -> String {
+    pub(crate) async fn error_after(&mut self, path: &str, bytes: Vec<u8>) -> String {
         use http_body_util::BodyExt;
-        let body = http_body_util::Either::Right(Unfinished(Some(bytes::Bytes::from_static(bytes))));
+        let body = http_body_util::Either::Right(Unfinished(Some(bytes.into())));
         let error = match self.send("POST", path, "application/vnd.amazon.eventstream", body).await {
             Ok(answer) => timeout(PATIENCE, answer.into_body().collect()).await.expect("an end in time").unwrap_err(),
             Err(error) => error,
         };
         format!("{error:?}")
     }
+}
+
+/// An event as its two frames, without a signature.
+pub(crate) fn unsigned(event: &Value) -> Vec<u8> {
+    use aws_smithy_eventstream::frame::write_message_to;
+    use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
+    let payload = json!({"bytes": STANDARD.encode(json!({ "event": event }).to_string())}).to_string();
+    let headers = [(":message-type", "event"), (":event-type", "chunk"), (":content-type", "application/json")];
+    let header = |(name, value): (&'static str, &'static str)| Header::new(name, HeaderValue::String(value.into()));
+    let mut inner = Vec::new();
+    write_message_to(&Message::new_from_parts(headers.map(header).into(), payload), &mut inner).unwrap();
+    let mut outer = Vec::new();
+    write_message_to(&Message::new(inner), &mut outer).unwrap();
+    outer
 }
