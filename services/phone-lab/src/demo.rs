@@ -71,7 +71,7 @@ async fn play(pair: &Pair, call: ScenarioCall, out: &Path) -> anyhow::Result<boo
 pub fn human_words(call: &CallReport) -> Vec<String> {
     match Human::default() {
         Human::Answers { says, .. } if !call.dialled.is_empty() => vec![says],
-        Human::Answers { .. } | Human::Busy | Human::NoAnswer => Vec::new(),
+        Human::Answers { .. } | Human::Busy | Human::Declines | Human::NoAnswer | Human::Unreachable => Vec::new(),
     }
 }
 
@@ -97,6 +97,9 @@ fn verdict(transcript: &Transcript<'_>, sessions: &[SessionReport]) {
         CallEnd::DocumentEnded => "the TwiML ended",
         CallEnd::Rejected => "rejected",
         CallEnd::ApplicationError => "application error",
+        CallEnd::EndedByRest => "ended by the REST interface",
+        CallEnd::TimeLimit => "reached the time limit",
+        CallEnd::NotAnswered => "nobody answered",
     };
     let tokens: u64 = sessions.iter().map(|session| session.usage.input() + session.usage.output()).sum();
     println!("    {end}; {} barge-in(s), {tokens} tokens", transcript.call.clears.len());

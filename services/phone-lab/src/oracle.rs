@@ -44,7 +44,13 @@ pub fn bad_end(call: &CallReport) -> Option<String> {
     match call.end {
         CallEnd::PatienceEnded => Some("the caller waited in vain".to_owned()),
         CallEnd::ApplicationError => Some("the caller heard Twilio's application error".to_owned()),
-        CallEnd::CallerHungUp | CallEnd::HungUpByDocument | CallEnd::DocumentEnded | CallEnd::Rejected => None,
+        CallEnd::TimeLimit => Some("the call reached its time limit".to_owned()),
+        CallEnd::NotAnswered => Some("nobody answered".to_owned()),
+        CallEnd::CallerHungUp
+        | CallEnd::HungUpByDocument
+        | CallEnd::DocumentEnded
+        | CallEnd::Rejected
+        | CallEnd::EndedByRest => None,
     }
 }
 

@@ -1,22 +1,30 @@
 //! One call, from the number that was dialled to the end: documents are asked for, and what they say is done.
 
+mod detection;
+mod dial;
+mod gather;
+mod streaming;
+
 use std::{sync::Arc, time::Duration};
 
 use offhook_hosting::{clock::Clock, entropy::Entropy};
 use tokio::sync::mpsc;
 
+pub(super) use self::detection::Detection;
+use self::streaming::StreamTold;
 use super::{
-    CallOptions, Human, Settings,
+    CallOptions, Settings,
+    callbacks::{Courier, Progress},
     caller::Caller,
     codes,
     interpreter::{Action, Ended, Interpreter, NextDocument},
-    media::Outgoing,
+    ledger::{Redirection, Source, Update},
     phone::{Left, Phone},
     report::{CallEnd, CallEvent, CallReport, Finding, Happening},
+    resource::CallStatus,
     script::CallerScript,
-    sid::{CallSid, StreamSid},
-    stream::{self, Faults, Upgrade},
-    twiml::{self, Document, Target, Verb},
+    stream::Faults,
+    twiml::{self, Document, Method, Verb},
     url::Url,
     webhook::Client,
 };
@@ -34,16 +42,35 @@ pub(super) struct Call {
     settings: Arc<Settings>,
     options: CallOptions,
     entropy: Entropy,
-    call_sid: CallSid,
-    from: String,
-    to: String,
     phone: Phone,
     client: Client,
     interpreter: Interpreter,
+    progress: Progress,
+    first: Source,
+    fallback: Option<(Url, Method)>,
+    detection: Option<Detection>,
+    /// What the one who answered was found to be, for the next document.
+    detected: Vec<(String, String)>,
+    /// Where the last document was asked for.
+    asked: Option<Url>,
     answered: bool,
+    dialling: Option<dial::Dialling>,
+    /// Of legs that are over.
+    couriers: Vec<Courier>,
     falling_back: bool,
     documents: usize,
     faults: Faults,
+}
+
+/// How a call came about, and what it is to do first.
+pub(super) struct Placed {
+    pub(super) progress: Progress,
+    pub(super) updates: mpsc::Receiver<Update>,
+    pub(super) first: Source,
+    pub(super) fallback: Option<(Url, Method)>,
+    /// Set for a call that Twilio placed: it was answered, and may last so long.
+    pub(super) outbound: Option<Duration>,
+    pub(super) detection: Option<Detection>,
 }
 
 impl Call {
@@ -54,17 +81,20 @@ impl Call {
         script: CallerScript,
         mut options: CallOptions,
         watcher: Option<mpsc::Sender<CallEvent>>,
+        placed: Placed,
     ) -> Self {
-        let call_sid = CallSid::draw(&mut entropy);
-        let client = Client::new(
-            settings.edge,
-            settings.voice_url.host().to_owned(),
-            settings.account.auth_token.clone(),
-            options.signing,
-            entropy.fork(),
-        );
-        let (from, to) = (script.from.clone(), script.to.clone());
-        let phone = Phone::new(&call_sid, Caller::new(script), clock, options.keep_audio, watcher);
+        let Placed { progress, updates, first, fallback, outbound, detection } = placed;
+        let client = settings.client(options.signing, entropy.fork()).replaying(options.replay_webhooks);
+        let call_sid = &progress.identity().call_sid;
+        let caller = Caller::new(script);
+        let ledger = progress.ledger().clone();
+        let mut phone = Phone::new(call_sid, caller, clock, options.keep_audio, watcher, updates, ledger);
+        let mut interpreter = Interpreter::new(settings.voice_url.clone());
+        if let Some(limit) = outbound {
+            phone.answered();
+            phone.end_after(limit);
+            interpreter.answered();
+        }
         let mut extra_messages = std::mem::take(&mut options.extra_messages);
         // The stream takes them from the back.
         extra_messages.sort_by_key(|(after, _)| std::cmp::Reverse(*after));
@@ -74,16 +104,21 @@ impl Call {
             extra_messages,
         };
         Self {
-            interpreter: Interpreter::new(settings.voice_url.clone()),
+            interpreter,
             settings,
             options,
             entropy,
-            call_sid,
-            from,
-            to,
             phone,
             client,
-            answered: false,
+            progress,
+            first,
+            fallback,
+            detection,
+            detected: Vec::new(),
+            asked: None,
+            answered: outbound.is_some(),
+            dialling: None,
+            couriers: Vec::new(),
             falling_back: false,
             documents: 0,
             faults,
@@ -91,13 +126,86 @@ impl Call {
     }
 
     pub(super) async fn run(mut self) -> CallReport {
-        let end = self.play().await.unwrap_or_else(|Left(end)| end);
-        self.phone.finish(end)
+        let verdict = self.detect_beside();
+        let end = self.play_on().await;
+        self.abandon_dial().await;
+        self.phone.end(end);
+        let status = match end {
+            _ if self.answered => CallStatus::Completed,
+            CallEnd::EndedByRest => CallStatus::Canceled,
+            CallEnd::CallerHungUp
+            | CallEnd::PatienceEnded
+            | CallEnd::HungUpByDocument
+            | CallEnd::DocumentEnded
+            | CallEnd::Rejected
+            | CallEnd::ApplicationError
+            | CallEnd::TimeLimit
+            | CallEnd::NotAnswered => CallStatus::NoAnswer,
+        };
+        self.progress.ended(status, if self.answered { 200 } else { 487 });
+        let mut findings = self.progress.into_courier().finish().await;
+        for courier in self.couriers {
+            findings.extend(courier.finish().await);
+        }
+        if let Some((takes, courier)) = verdict
+            && takes <= self.phone.now()
+        {
+            findings.extend(courier.finish().await);
+        }
+        findings.into_iter().for_each(|finding| self.phone.found(finding));
+        self.phone.into_report()
     }
 
-    async fn play(&mut self) -> Result<CallEnd, Left> {
-        let (url, method) = (self.settings.voice_url.clone(), self.settings.voice_method);
-        let mut action = Action::Request(NextDocument { url, method, parameters: Vec::new() });
+    /// Plays the call to its end, with whatever the REST interface wants meanwhile.
+    async fn play_on(&mut self) -> CallEnd {
+        let mut result = match self.detect_first().await {
+            Ok(()) => self.follow(self.first.clone()).await,
+            Err(left) => Err(left),
+        };
+        loop {
+            result = match result {
+                Ok(end) | Err(Left::Gone(end)) => return end,
+                Err(Left::Redirected(redirection)) => {
+                    let Redirection { source, fallback } = *redirection;
+                    self.phone.cut_off();
+                    self.phone.closed_stream();
+                    self.fallback = fallback.or(self.fallback.take());
+                    self.falling_back = false;
+                    match self.interrupt_dial().await {
+                        Ok(()) => self.follow(source).await,
+                        Err(left) => Err(left),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn follow(&mut self, source: Source) -> Result<CallEnd, Left> {
+        let action = self.take(source);
+        self.play(action).await
+    }
+
+    /// Gives control to TwiML, or to whatever asks for it.
+    fn take(&mut self, source: Source) -> Action {
+        match source {
+            Source::Url { url, method } => {
+                let parameters = std::mem::take(&mut self.detected);
+                Action::Request(NextDocument { url, method, parameters })
+            }
+            Source::Twiml(text) => {
+                self.phone.document(&text);
+                match twiml::parse(&text) {
+                    Ok(document) => {
+                        self.interpreter.load_from_rest(document);
+                        self.next(Ended::Simply)
+                    }
+                    Err(finding) => Action::Fail(finding),
+                }
+            }
+        }
+    }
+
+    async fn play(&mut self, mut action: Action) -> Result<CallEnd, Left> {
         loop {
             action = match self.perform(action).await? {
                 Performed::Over(end) => return Ok(end),
@@ -105,13 +213,15 @@ impl Call {
                     Some(next) => Action::Request(next),
                     None => return self.application_error().await,
                 },
-                Performed::Done(ended) => {
-                    let next = self.interpreter.next(ended);
-                    self.interpreter.take_findings().into_iter().for_each(|finding| self.phone.found(finding));
-                    next
-                }
+                Performed::Done(ended) => self.next(ended),
             };
         }
+    }
+
+    fn next(&mut self, ended: Ended) -> Action {
+        let next = self.interpreter.next(ended);
+        self.interpreter.take_findings().into_iter().for_each(|finding| self.phone.found(finding));
+        next
     }
 
     async fn perform(&mut self, action: Action) -> Result<Performed, Left> {
@@ -123,10 +233,13 @@ impl Call {
                 Ok(()) => Ended::Simply,
                 Err(finding) => return Ok(Performed::Failed(finding)),
             },
-            Action::OpenStream { url, parameters } => self.stream(&url, &parameters).await?,
+            Action::OpenStream { url, parameters, name, status_callback } => {
+                self.stream(&url, &parameters, StreamTold { name, status_callback }).await?
+            }
             Action::Say(text) => self.say(&text).await?,
             Action::Pause(length) => self.phone.silence(length).await.map(|()| Ended::Simply)?,
-            Action::Dial { targets, timeout } => self.dial(&targets, timeout).await?,
+            Action::Dial { legs, timeout } => self.dial(legs, timeout).await?,
+            Action::Gather(gather) => self.gather(&gather).await?,
             Action::Fail(finding) => return Ok(Performed::Failed(finding)),
             Action::HangUp => return Ok(Performed::Over(CallEnd::HungUpByDocument)),
             Action::Reject => return Ok(Performed::Over(CallEnd::Rejected)),
@@ -139,6 +252,7 @@ impl Call {
         if !self.answered {
             self.answered = true;
             self.phone.answered();
+            self.progress.answered();
         }
     }
 
@@ -149,7 +263,7 @@ impl Call {
         if self.documents > DOCUMENTS {
             return Ok(Err(Finding::new(codes::LAB, "the call goes round in circles: more than 100 documents")));
         }
-        self.phone.happened(Happening::Requested { method: method.as_str(), path: url.path().to_owned() });
+        self.requested(&url, method);
         let parameters = [self.parameters(), parameters].concat();
         let answer = self.phone.wait_for(self.client.request(&url, method, &parameters)).await?;
         Ok(answer.and_then(|answer| {
@@ -165,28 +279,15 @@ impl Call {
         }))
     }
 
+    fn requested(&mut self, url: &Url, method: Method) {
+        self.asked = Some(url.clone());
+        self.phone.happened(Happening::Requested { method: method.as_str(), path: url.path().to_owned() });
+    }
+
     /// What Twilio tells with every request for a document. The set is open, so one key is nobody's.
     fn parameters(&mut self) -> Vec<(String, String)> {
-        let status = if self.answered { "in-progress" } else { "ringing" };
-        let mut parameters: Vec<(String, String)> = [
-            ("CallSid", self.call_sid.as_str()),
-            ("AccountSid", &self.settings.account.account_sid),
-            ("From", &self.from),
-            ("Caller", &self.from),
-            ("To", &self.to),
-            ("Called", &self.to),
-            ("CallStatus", status),
-            ("ApiVersion", "2010-04-01"),
-            ("Direction", "inbound"),
-            ("StirVerstat", "TN-Validation-Passed-A"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
-        for party in ["From", "Caller", "To", "Called"] {
-            for (place, value) in [("City", ""), ("State", ""), ("Zip", ""), ("Country", "US")] {
-                parameters.push((format!("{party}{place}"), value.to_owned()));
-            }
-        }
+        let status = if self.answered { CallStatus::InProgress } else { CallStatus::Ringing };
+        let mut parameters = self.progress.identity().parameters(status.as_str());
         let unknown = self.entropy.between(0, 1000);
         parameters.push((format!("NewParameter{unknown}"), "from tomorrow's Twilio".to_owned()));
         parameters
@@ -199,11 +300,11 @@ impl Call {
         if std::mem::replace(&mut self.falling_back, true) || self.documents > DOCUMENTS {
             return None;
         }
-        let url = self.settings.fallback_url.clone()?;
+        let (url, method) = self.fallback.clone()?;
         // Neither parameter is in Twilio's documentation, but servers have been seen to rely on them.
-        let failed = ("ErrorUrl".to_owned(), self.settings.voice_url.to_string());
-        let parameters = vec![("ErrorCode".to_owned(), code.to_string()), failed];
-        Some(NextDocument { url, method: self.settings.voice_method, parameters })
+        let failed = self.asked.as_ref().map(|asked| ("ErrorUrl".to_owned(), asked.to_string()));
+        let parameters = std::iter::once(("ErrorCode".to_owned(), code.to_string())).chain(failed).collect();
+        Some(NextDocument { url, method, parameters })
     }
 
     async fn application_error(&mut self) -> Result<CallEnd, Left> {
@@ -217,79 +318,6 @@ impl Call {
         self.phone.hear(&tones::speak(text)).await?;
         self.phone.cut_off();
         Ok(Ended::Simply)
-    }
-
-    async fn stream(&mut self, url: &Url, parameters: &[(String, String)]) -> Result<Ended, Left> {
-        let settings = &self.settings;
-        let upgrade = Upgrade {
-            edge: settings.edge,
-            public_host: settings.voice_url.host(),
-            auth_token: &settings.account.auth_token,
-            signing: self.options.stream_signing,
-        };
-        let reset = self.faults.cut_after.is_some();
-        match self.phone.wait_for(upgrade.connect(url, &mut self.entropy, reset)).await? {
-            Ok(socket) => {
-                let stream_sid = StreamSid::draw(&mut self.entropy);
-                let first_timestamp = self.entropy.between(5, 201);
-                let account_sid = &settings.account.account_sid;
-                let outgoing = Outgoing::new(account_sid, self.call_sid.clone(), stream_sid, first_timestamp);
-                let faults = std::mem::take(&mut self.faults);
-                stream::run(&mut self.phone, socket, outgoing, parameters, faults).await?;
-            }
-            Err(finding) => self.phone.found(finding),
-        }
-        let gap = self.gap();
-        self.phone.silence(gap).await?;
-        Ok(Ended::Stream)
-    }
-
-    fn gap(&mut self) -> Duration {
-        let (low, high) = (self.settings.gap.start.as_millis() as u64, self.settings.gap.end.as_millis() as u64);
-        Duration::from_millis(self.entropy.between(low, high.max(low + 1)))
-    }
-
-    /// Rings everybody; the human answers for the first of them.
-    async fn dial(&mut self, targets: &[Target], ring_limit: Duration) -> Result<Ended, Left> {
-        targets.iter().for_each(|target| self.phone.dialled(target.address()));
-        let Some(first) = targets.first() else { return Ok(self.dialled("failed", None, Duration::ZERO)) };
-        let mut lasted = Duration::ZERO;
-        let status = match self.options.human.clone() {
-            Human::Busy => "busy",
-            Human::Answers { after, says } if after < ring_limit => {
-                self.phone.silence(after).await?;
-                let answered = self.phone.now();
-                self.phone.hear(&tones::speak(&says)).await?;
-                self.phone.silence(FAREWELL).await?;
-                lasted = self.phone.now() - answered;
-                "completed"
-            }
-            Human::NoAnswer | Human::Answers { .. } => {
-                self.phone.silence(ring_limit).await?;
-                "no-answer"
-            }
-        };
-        Ok(self.dialled(status, Some(first), lasted))
-    }
-
-    /// What `<Dial>`'s action is told (Twilio docs, `<Dial>`).
-    fn dialled(&mut self, status: &str, target: Option<&Target>, lasted: Duration) -> Ended {
-        let mut parameters = vec![("DialCallStatus", status.to_owned())];
-        parameters.push(("DialCallSid", CallSid::draw(&mut self.entropy).to_string()));
-        parameters.push(("DialBridged", (status == "completed").to_string()));
-        if status == "completed" {
-            parameters.push(("DialCallDuration", lasted.as_secs().to_string()));
-        }
-        if let Some(Target::Sip(_)) = target {
-            let response = match status {
-                "completed" => "200",
-                "busy" => "486",
-                _ => "487",
-            };
-            parameters.push(("DialSipCallId", format!("{}@sip.example.test", self.entropy.uuid())));
-            parameters.push(("DialSipResponseCode", response.to_owned()));
-        }
-        Ended::Dial(parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 }
 

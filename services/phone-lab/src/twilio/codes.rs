@@ -12,6 +12,14 @@ pub const HTTP_VIOLATION: u32 = 11206;
 pub const NO_SUCH_HOST: u32 = 11210;
 /// More than ten redirects.
 pub const TOO_MANY_REDIRECTS: u32 = 11215;
+/// A connection override whose value is none.
+pub const BAD_OVERRIDE: u32 = 11240;
+/// A connection override that names an unknown edge.
+pub const UNKNOWN_EDGE: u32 = 11241;
+/// A connection override that asks for Interconnect, which the account does not have.
+pub const NO_INTERCONNECT: u32 = 11242;
+/// A connection override with an unknown retry policy.
+pub const BAD_RETRY_POLICY: u32 = 11243;
 /// TwiML larger than 64 kB.
 pub const TOO_LARGE: u32 = 11750;
 /// A chunked answer without a body.
@@ -22,6 +30,10 @@ pub const PARSE_FAILURE: u32 = 12100;
 pub const SCHEMA: u32 = 12200;
 /// A Content-Type that cannot be used.
 pub const CONTENT_TYPE: u32 = 12300;
+/// Warning: a callback was answered with an error.
+pub const CALLBACK_REFUSED: u32 = 15003;
+/// A relative URL in TwiML that came by REST and so from nowhere.
+pub const NO_BASE: u32 = 15004;
 /// A number to dial that is not E.164.
 pub const NOT_E164: u32 = 13223;
 /// A SIP address that is none.
@@ -30,6 +42,44 @@ pub const BAD_SIP_ADDRESS: u32 = 13243;
 pub const EMPTY_SAY: u32 = 13520;
 /// Warning: a pause of no length.
 pub const BAD_PAUSE: u32 = 13910;
+/// Warning: a parameter that the REST interface does not know; it was ignored.
+pub const UNKNOWN_PARAMETER: u32 = 20001;
+/// REST: no or wrong credentials.
+pub const NOT_AUTHENTICATED: u32 = 20003;
+/// REST: a method that the resource does not take.
+pub const METHOD_NOT_ALLOWED: u32 = 20004;
+/// REST: there is no such thing, or it is another account's.
+pub const NOT_FOUND: u32 = 20404;
+/// REST: too many requests; this one was not processed.
+pub const TOO_MANY_REQUESTS: u32 = 20429;
+/// REST: a call without `To`.
+pub const NO_TO: u32 = 21201;
+/// REST: a URL that is missing or none.
+pub const BAD_URL: u32 = 21205;
+/// REST: keys to press that are none.
+pub const BAD_SEND_DIGITS: u32 = 21206;
+/// REST: a time to ring, or to last, that is none.
+pub const BAD_TIMEOUT: u32 = 21208;
+/// REST: a method that is neither GET nor POST.
+pub const BAD_METHOD: u32 = 21209;
+/// REST: a `From` that is not the account's.
+pub const FOREIGN_FROM: u32 = 21210;
+/// REST: a `To` that is no number.
+pub const BAD_TO: u32 = 21211;
+/// REST: a `From` that is no number.
+pub const BAD_FROM: u32 = 21212;
+/// REST: a call without `From`.
+pub const NO_FROM: u32 = 21213;
+/// REST: a TwiML application that does not exist.
+pub const BAD_APPLICATION: u32 = 21218;
+/// REST: the call is not in a state for this.
+pub const BAD_CALL_STATE: u32 = 21220;
+/// Warning: asynchronous detection without a callback to tell.
+pub const DETECTION_UNTOLD: u32 = 21262;
+/// REST: a status callback that is no URL, or too long.
+pub const BAD_STATUS_CALLBACK: u32 = 21609;
+/// An event that a status callback cannot have; the call is made, the callback never.
+pub const BAD_STATUS_EVENT: u32 = 21626;
 /// Nobody answered the stream's connection request in time.
 pub const STREAM_TIMEOUT: u32 = 31901;
 /// The stream's connection was refused.
@@ -56,6 +106,10 @@ pub const STREAM_TRACK: u32 = 31941;
 pub const MALFORMED_MESSAGE: u32 = 31950;
 /// Warning: a message of the wrong shape or stream; once per stream.
 pub const INVALID_MESSAGE: u32 = 31951;
+/// REST: TwiML of more than 4000 characters.
+pub const TWIML_TOO_LONG: u32 = 32018;
+/// Warning: TwiML beside a URL; the URL is used.
+pub const TWIML_AND_URL: u32 = 32019;
 /// Not Twilio's: the lab itself objects, to a file's header in the audio (a caller would hear noise), or to a call that
 /// goes round in circles.
 pub const LAB: u32 = 0;

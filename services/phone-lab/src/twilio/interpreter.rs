@@ -9,7 +9,7 @@ use std::{collections::VecDeque, time::Duration};
 use super::{
     codes,
     report::Finding,
-    twiml::{self, Dial, Document, Method, Stream, Target, Verb},
+    twiml::{self, Dial, Document, Gather, Leg, Method, Stream, Target, Verb},
     url::Url,
 };
 
@@ -22,6 +22,10 @@ pub enum Action {
         url: Url,
         /// What `start` carries.
         parameters: Vec<(String, String)>,
+        /// What the stream is called, if it is.
+        name: Option<String>,
+        /// Who is told when it starts, stops and fails.
+        status_callback: Option<(Url, Method)>,
     },
     /// Speaks to the caller.
     Say(String),
@@ -30,10 +34,12 @@ pub enum Action {
     /// Calls somebody. Ends with [`Ended::Dial`].
     Dial {
         /// Who.
-        targets: Vec<Target>,
+        legs: Vec<DialLeg>,
         /// How long it rings.
         timeout: Duration,
     },
+    /// Waits for keys. Ends with [`Ended::Gather`].
+    Gather(Gather),
     /// Asks for the next document.
     Request(NextDocument),
     /// The document says that the call is over.
@@ -44,6 +50,17 @@ pub enum Action {
     EndOfDocument,
     /// The call cannot go on: the fallback URL is next.
     Fail(Finding),
+}
+
+/// Somebody to dial, and who is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialLeg {
+    /// Who.
+    pub target: Target,
+    /// Who is told.
+    pub status_callback: Option<(Url, Method)>,
+    /// Of what.
+    pub events: Vec<String>,
 }
 
 /// A request for a document.
@@ -66,16 +83,21 @@ pub enum Ended {
     Stream,
     /// The dialled leg is over.
     Dial(Vec<(String, String)>),
+    /// These keys were pressed, if any.
+    Gather(String),
 }
 
 /// The document that controls a call.
 #[derive(Debug)]
 pub struct Interpreter {
-    base: Url,
+    /// Where the document came from; one that came by REST has nothing that a relative URL could refer to.
+    base: Option<Url>,
     verbs: VecDeque<Verb>,
     first: bool,
     /// What follows the stream or leg that is up.
     action: Option<twiml::Request>,
+    /// Whether it follows keys that nobody pressed, too.
+    action_on_empty: bool,
     stream_names: Vec<String>,
     findings: Vec<Finding>,
 }
@@ -84,11 +106,25 @@ impl Interpreter {
     /// A call whose first document comes from `base`; nothing is loaded yet.
     pub fn new(base: Url) -> Self {
         let (verbs, stream_names, findings) = (VecDeque::new(), Vec::new(), Vec::new());
-        Self { base, verbs, first: true, action: None, stream_names, findings }
+        Self { base: Some(base), verbs, first: true, action: None, action_on_empty: false, stream_names, findings }
+    }
+
+    /// The call was answered before its first document: there is nothing left to reject.
+    pub fn answered(&mut self) {
+        self.first = false;
+    }
+
+    /// Gives control to a document that came by REST. A relative URL in it is an error (15004).
+    pub fn load_from_rest(&mut self, document: Document) {
+        self.enter(document, None);
     }
 
     /// Gives control to a document that came from `base`.
     pub fn load(&mut self, document: Document, base: Url) {
+        self.enter(document, Some(base));
+    }
+
+    fn enter(&mut self, document: Document, base: Option<Url>) {
         self.base = base;
         self.verbs = document.verbs.into();
         self.findings.extend(document.findings);
@@ -100,6 +136,12 @@ impl Interpreter {
         let parameters = match ended {
             Ended::Simply | Ended::Stream => Vec::new(),
             Ended::Dial(parameters) => parameters,
+            Ended::Gather(digits) => {
+                if digits.is_empty() && !self.action_on_empty {
+                    self.action = None;
+                }
+                vec![("Digits".to_owned(), digits)]
+            }
         };
         if let Some(action) = self.action.take() {
             return self.request(&action, parameters);
@@ -113,10 +155,16 @@ impl Interpreter {
             Some(Verb::Reject) => Action::HangUp,
             Some(Verb::Say(text)) => Action::Say(text),
             Some(Verb::Pause(length)) => Action::Pause(length),
+            Some(Verb::Gather(gather)) => {
+                self.action = Some(gather.action.clone());
+                self.action_on_empty = gather.action_on_empty;
+                Action::Gather(gather)
+            }
             Some(Verb::Redirect(request)) => self.request(&request, Vec::new()),
             Some(Verb::Dial(Dial { action, timeout, targets })) => {
                 self.action = action;
-                Action::Dial { targets, timeout }
+                let legs = targets.into_iter().map(|leg| self.leg(leg)).collect();
+                Action::Dial { legs, timeout }
             }
             Some(Verb::Connect(connect)) => {
                 self.action = connect.action;
@@ -137,11 +185,36 @@ impl Interpreter {
         std::mem::take(&mut self.findings)
     }
 
+    /// The request that an interrupted verb's `action` gets all the same, if it has one.
+    pub fn interrupted(&mut self, parameters: Vec<(String, String)>) -> Option<NextDocument> {
+        let action = self.action.take()?;
+        let url = self.resolve(&action.url).map_err(|finding| self.findings.push(finding)).ok()?;
+        Some(NextDocument { url, method: action.method, parameters })
+    }
+
     fn request(&mut self, request: &twiml::Request, parameters: Vec<(String, String)>) -> Action {
-        match self.base.join(&request.url) {
+        match self.resolve(&request.url) {
             Ok(url) => Action::Request(NextDocument { url, method: request.method, parameters }),
-            Err(error) => Action::Fail(Finding::new(codes::MALFORMED_URL, format!("{:?}: {error}", request.url))),
+            Err(finding) => Action::Fail(finding),
         }
+    }
+
+    /// A callback that leads nowhere is noted, and the leg dialled without it.
+    fn leg(&mut self, Leg { target, status_callback, events }: Leg) -> DialLeg {
+        let status_callback = status_callback.and_then(|callback| {
+            let url = self.resolve(&callback.url).map_err(|finding| self.findings.push(finding)).ok()?;
+            Some((url, callback.method))
+        });
+        DialLeg { target, status_callback, events }
+    }
+
+    fn resolve(&self, reference: &str) -> Result<Url, Finding> {
+        let resolved = match &self.base {
+            Some(base) => base.join(reference),
+            None if reference.contains("://") => Url::parse(reference),
+            None => return Err(Finding::new(codes::NO_BASE, format!("{reference:?} is relative, in TwiML by REST"))),
+        };
+        resolved.map_err(|error| Finding::new(codes::MALFORMED_URL, format!("{reference:?}: {error}")))
     }
 
     /// Twilio's rules for `<Stream>` under `<Connect>` (Twilio docs, `<Stream>`).
@@ -152,12 +225,11 @@ impl Interpreter {
         if stream.url.is_empty() {
             return Err(Finding::new(codes::STREAM_URL, "<Stream> without a url"));
         }
-        let secure = if self.base.scheme() == "http" { "ws" } else { "wss" };
-        let url = self
-            .base
-            .with_scheme(secure)
-            .join(&stream.url)
-            .map_err(|error| Finding::new(codes::STREAM_URL, format!("{:?}: {error}", stream.url)))?;
+        let resolved = match &self.base {
+            Some(base) => base.with_scheme(if base.scheme() == "http" { "ws" } else { "wss" }).join(&stream.url),
+            None => Url::parse(&stream.url),
+        };
+        let url = resolved.map_err(|error| Finding::new(codes::STREAM_URL, format!("{:?}: {error}", stream.url)))?;
         if url.scheme() != "wss" {
             return Err(Finding::new(codes::STREAM_SCHEME, format!("the scheme is {:?}, not wss", url.scheme())));
         }
@@ -165,18 +237,21 @@ impl Interpreter {
             let detail = "a stream's url has no query: Twilio connects without it";
             self.findings.push(Finding::new(codes::STREAM_HANDSHAKE, detail));
         }
-        if let Some(callback) = stream.status_callback
-            && Url::parse(&callback).is_err()
-        {
-            self.findings.push(Finding::new(codes::MALFORMED_URL, "a stream's statusCallback must be absolute"));
-        }
-        if let Some(name) = stream.name {
-            if self.stream_names.contains(&name) {
+        let status_callback = stream.status_callback.and_then(|callback| match Url::parse(&callback.url) {
+            Ok(url) => Some((url, callback.method)),
+            Err(_) => {
+                self.findings.push(Finding::new(codes::MALFORMED_URL, "a stream's statusCallback must be absolute"));
+                None
+            }
+        });
+        if let Some(name) = &stream.name {
+            if self.stream_names.contains(name) {
                 return Err(Finding::new(codes::SCHEMA, "the name of a stream must be unique within the call"));
             }
-            self.stream_names.push(name);
+            self.stream_names.push(name.clone());
         }
-        Ok(Action::OpenStream { url: url.without_query(), parameters: stream.parameters })
+        let (parameters, name) = (stream.parameters, stream.name);
+        Ok(Action::OpenStream { url: url.without_query(), parameters, name, status_callback })
     }
 }
 

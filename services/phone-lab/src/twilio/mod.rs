@@ -2,21 +2,29 @@
 //!
 //! - [`Twilio`] places calls; what happened is a [`CallReport`].
 //! - [`script`] is what a caller is going to do, [`caller`] the caller who does it.
-//! - [`webhook`], [`signature`], [`twiml`], [`interpreter`]: how Twilio asks what to do and does it.
+//! - [`webhook`], [`overrides`], [`signature`], [`twiml`], [`interpreter`]: how Twilio asks what to do and does it.
 //! - [`media`], [`playout`]: the media stream's messages, and what becomes of the audio.
+//! - [`rest`]: the interface by which a server places, redirects and ends calls itself; [`Callee`]s answer them.
 //!
-//! Rules live in modules that know no socket, task or clock: [`signature`], [`url`], [`twiml`], [`interpreter`],
-//! [`media`], [`playout`], [`script`], [`caller`]. What Twilio would write into its debugger is in the report under the
-//! same code ([`codes`]); where Twilio's documentation is silent, the choice is in the code that makes it.
+//! Rules live in modules that know no socket, task or clock: [`signature`], [`url`], [`overrides`], [`twiml`],
+//! [`interpreter`], [`media`], [`playout`], [`script`], [`caller`]. What Twilio would write into its debugger is in the
+//! report, and in [`Twilio::debugger`], under the same code ([`codes`]); where Twilio's documentation is silent, the
+//! choice is in the code that makes it.
 
 mod call;
+mod callbacks;
 pub mod caller;
 pub mod codes;
 pub mod interpreter;
+mod ledger;
 pub mod media;
+mod outbound;
+pub mod overrides;
 mod phone;
 pub mod playout;
 pub mod report;
+mod resource;
+pub mod rest;
 pub mod script;
 pub mod sid;
 pub mod signature;
@@ -36,13 +44,26 @@ use std::{
 use offhook_hosting::{clock::Clock, entropy::Entropy};
 use tokio::sync::mpsc;
 
+use self::{
+    call::Placed,
+    callbacks::{Courier, Event, Progress, Subscription},
+    ledger::{Ledger, Source},
+    resource::{Direction, Identity},
+    sid::CallSid,
+    twiml::Method,
+    url::Url,
+    webhook::Client,
+};
 pub use self::{
+    callbacks::Delivery,
+    ledger::LoggedCode,
+    outbound::{AnsweredBy, Callee},
     report::{CallEnd, CallEvent, CallReport, Clear, DebuggerEntry, Happening, Utterance},
+    resource::CallStatus,
     script::{CallerScript, ScriptError},
     stream::RawMessage,
     webhook::Signing,
 };
-use self::{twiml::Method, url::Url};
 
 /// A Twilio account.
 #[derive(Clone)]
@@ -79,6 +100,8 @@ pub struct Settings {
     pub voice_method: Method,
     /// The number's fallback URL.
     pub fallback_url: Option<Url>,
+    /// Told by POST when a call to the number is over.
+    pub status_callback: Option<Url>,
     /// How long the line is silent between a stream and what follows it. Measured calls show some 0.1 to 0.7 s.
     pub gap: Range<Duration>,
 }
@@ -92,8 +115,15 @@ impl Settings {
             voice_url: public_url.join("/incoming-call").expect("an absolute path goes with any URL"),
             voice_method: Method::Post,
             fallback_url: None,
+            status_callback: None,
             gap: Duration::from_millis(100)..Duration::from_millis(700),
         }
+    }
+
+    /// What asks for one call's documents, or delivers its callbacks.
+    fn client(&self, signing: Signing, entropy: Entropy) -> Client {
+        let host = self.voice_url.host().to_owned();
+        Client::new(self.edge, host, self.account.auth_token.clone(), signing, entropy)
     }
 }
 
@@ -109,8 +139,12 @@ pub enum Human {
     },
     /// Is on the phone.
     Busy,
+    /// Declines the call, which SIP calls 603 and Twilio busy.
+    Declines,
     /// Lets it ring.
     NoAnswer,
+    /// Has an address that leads to nobody.
+    Unreachable,
 }
 
 impl Default for Human {
@@ -134,6 +168,16 @@ pub struct CallOptions {
     pub extra_messages: Vec<(Duration, RawMessage)>,
     /// Who answers `<Dial>`.
     pub human: Human,
+    /// How status callbacks, the call's and its streams', are delivered.
+    pub callbacks: Delivery,
+    /// Whether each request for a document is sent once more, byte for byte, after it was answered.
+    pub replay_webhooks: bool,
+    /// Whether a stream that the server closes tells its callback `stream-error` as well. What Twilio does is not
+    /// documented.
+    pub stream_error_on_close: bool,
+    /// Whether `<Dial>`'s action is asked for when the caller hangs up while somebody is being dialled or connected.
+    /// What Twilio does is not documented.
+    pub dial_action_after_hang_up: bool,
     /// Whether the report keeps both tracks and each utterance's sound: 32 kB for every second of the call.
     pub keep_audio: bool,
 }
@@ -147,23 +191,39 @@ impl Default for CallOptions {
             hang_up_before_start: false,
             extra_messages: Vec::new(),
             human: Human::default(),
+            callbacks: Delivery::default(),
+            replay_webhooks: false,
+            stream_error_on_close: false,
+            dial_action_after_hang_up: false,
             keep_audio: true,
         }
     }
 }
 
-/// A handle to the simulated Twilio. Cheap to clone; calls run beside each other and share nothing.
+/// A handle to the simulated Twilio. Cheap to clone; calls run beside each other and share nothing but the account's
+/// books.
 #[derive(Clone, Debug)]
 pub struct Twilio {
     settings: Arc<Settings>,
     clock: Clock,
     entropy: Arc<Mutex<Entropy>>,
+    ledger: Arc<Ledger>,
 }
 
 impl Twilio {
     /// A Twilio that knows one number.
     pub fn new(settings: Settings, clock: Clock, entropy: Entropy) -> Self {
-        Self { settings: Arc::new(settings), clock, entropy: Arc::new(Mutex::new(entropy)) }
+        let ledger = Arc::new(Ledger::open(clock));
+        Self { settings: Arc::new(settings), clock, entropy: Arc::new(Mutex::new(entropy)), ledger }
+    }
+
+    /// The account's debugger: every code of every call and of the REST interface, oldest first. The last 10,000.
+    pub fn debugger(&self) -> Vec<LoggedCode> {
+        self.ledger.debugger()
+    }
+
+    fn entropy(&self) -> Entropy {
+        self.entropy.lock().unwrap_or_else(PoisonError::into_inner).fork()
     }
 
     /// Places a call to the number and plays it to its end.
@@ -188,8 +248,31 @@ impl Twilio {
         options: CallOptions,
         watcher: Option<mpsc::Sender<CallEvent>>,
     ) -> CallReport {
-        let entropy = self.entropy.lock().unwrap_or_else(PoisonError::into_inner).fork();
-        let call = call::Call::new(self.settings.clone(), self.clock, entropy, caller, options, watcher);
+        let mut entropy = self.entropy();
+        let settings = self.settings.clone();
+        let identity = Identity {
+            call_sid: CallSid::draw(&mut entropy),
+            account_sid: settings.account.account_sid.clone(),
+            from: caller.from.clone(),
+            to: caller.to.clone(),
+            direction: Direction::Inbound,
+            parent: None,
+        };
+        let updates = self.ledger.enter(identity.clone(), CallStatus::Ringing, Duration::ZERO);
+        let client = settings.client(options.signing, entropy.fork());
+        let courier = Courier::start(client, options.callbacks, self.clock);
+        let subscription = settings.status_callback.clone();
+        let subscription =
+            subscription.map(|url| Subscription { url, method: Method::Post, events: vec![Event::Completed] });
+        let placed = Placed {
+            progress: Progress::new(self.ledger.clone(), identity, subscription, courier),
+            updates,
+            first: Source::Url { url: settings.voice_url.clone(), method: settings.voice_method },
+            fallback: settings.fallback_url.clone().map(|url| (url, settings.voice_method)),
+            outbound: None,
+            detection: None,
+        };
+        let call = call::Call::new(settings, self.clock, entropy, caller, options, watcher, placed);
         Box::pin(call.run()).await
     }
 }

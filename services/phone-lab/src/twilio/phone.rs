@@ -5,6 +5,7 @@
 
 use std::{
     future::Future,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{
     caller::{Act, Caller, Moment, Span, TICK},
+    ledger::{Ledger, Redirection, Update},
     playout::FRAME,
     report::{Arrival, CallEnd, CallEvent, CallReport, Clear, DebuggerEntry, Finding, Happening, MarkEcho, Utterance},
     sid::CallSid,
@@ -30,12 +32,23 @@ pub(super) struct Phone {
     frames: u64,
     keep_audio: bool,
     watcher: Option<mpsc::Sender<CallEvent>>,
+    updates: mpsc::Receiver<Update>,
+    /// When the call has lasted long enough.
+    limit: Option<Duration>,
+    /// The media stream that is being opened or up.
+    stream_sid: Option<String>,
+    ledger: Arc<Ledger>,
     report: CallReport,
 }
 
-/// The caller is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Left(pub(super) CallEnd);
+/// Why whatever the call is doing breaks off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// The call is over.
+    Gone(CallEnd),
+    /// The REST interface gave the call something else to do.
+    Redirected(Box<Redirection>),
+}
 
 /// 20 ms of the caller that a stream carries on.
 #[derive(Debug)]
@@ -52,9 +65,21 @@ impl Phone {
         clock: Clock,
         keep_audio: bool,
         watcher: Option<mpsc::Sender<CallEvent>>,
+        updates: mpsc::Receiver<Update>,
+        ledger: Arc<Ledger>,
     ) -> Self {
         let report = CallReport { call_sid: call_sid.to_string(), ..CallReport::of_nothing(CallEnd::DocumentEnded) };
-        Self { clock, placed: clock.now(), caller, frames: 0, keep_audio, watcher, report }
+        let (placed, limit, stream_sid) = (clock.now(), None, None);
+        Self { clock, placed, caller, frames: 0, keep_audio, watcher, updates, limit, stream_sid, ledger, report }
+    }
+
+    /// The call ends when it has gone on for so long from now.
+    pub(super) fn end_after(&mut self, limit: Duration) {
+        self.limit = Some(self.now() + limit);
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// Since the call was placed.
@@ -84,17 +109,36 @@ impl Phone {
                     self.happened(Happening::Pressed { digit });
                 }
                 Act::HungUp => {
-                    spoken.left = Some(Left(CallEnd::CallerHungUp));
+                    spoken.left = Some(Left::Gone(CallEnd::CallerHungUp));
                     self.happened(Happening::HungUp);
                 }
                 Act::GaveUp => {
-                    spoken.left = Some(Left(CallEnd::PatienceEnded));
+                    spoken.left = Some(Left::Gone(CallEnd::PatienceEnded));
                     self.happened(Happening::HungUp);
                 }
                 Act::Speaks(_) | Act::Spoke(_) | Act::Heard(_) => self.note(act),
             }
         }
+        spoken.left = spoken.left.or_else(|| self.broken_off());
         spoken
+    }
+
+    /// Whether Twilio itself breaks off what the call is doing.
+    fn broken_off(&mut self) -> Option<Left> {
+        if self.limit.is_some_and(|limit| limit <= self.now()) {
+            return Some(Left::Gone(CallEnd::TimeLimit));
+        }
+        match self.updates.try_recv().ok()? {
+            Update::Redirect(redirection) => Some(Left::Redirected(redirection)),
+            Update::End => Some(Left::Gone(CallEnd::EndedByRest)),
+            // Without effect on a call that was answered (Twilio docs, "Call resource", `Status`).
+            Update::Cancel if self.is_answered() => None,
+            Update::Cancel => Some(Left::Gone(CallEnd::EndedByRest)),
+        }
+    }
+
+    fn is_answered(&self) -> bool {
+        self.report.timeline.iter().any(|event| event.what == Happening::Answered)
     }
 
     /// The caller hears these samples, then it goes on.
@@ -106,6 +150,13 @@ impl Phone {
             self.frame(&frame).left.map_or(Ok(()), Err)?;
         }
         Ok(())
+    }
+
+    /// The caller hears 20 ms. Gives the keys that were pressed meanwhile.
+    pub(super) async fn keys_during(&mut self, hears: &[i16; FRAME]) -> Result<Vec<char>, Left> {
+        self.next_frame().await;
+        let Spoken { keys, left, .. } = self.frame(hears);
+        left.map_or(Ok(keys), Err)
     }
 
     /// The line is silent for so long.
@@ -159,6 +210,16 @@ impl Phone {
         self.report.arrivals.push(Arrival { at: self.now(), samples });
     }
 
+    /// A stream is being opened: what is found until it has ended is about it.
+    pub(super) fn opens_stream(&mut self, stream_sid: String) {
+        self.stream_sid = Some(stream_sid);
+    }
+
+    /// No stream is up any more.
+    pub(super) fn closed_stream(&mut self) {
+        self.stream_sid = None;
+    }
+
     pub(super) fn stream_started(&mut self, stream_sid: String) {
         self.report.stream_sids.push(stream_sid.clone());
         self.happened(Happening::StreamStarted { stream_sid });
@@ -186,8 +247,14 @@ impl Phone {
     }
 
     pub(super) fn found(&mut self, finding: Finding) {
+        self.ledger.log(Some(&self.report.call_sid), self.stream_sid.as_deref(), &finding);
         let Finding { code, detail } = finding;
-        self.report.codes.push(DebuggerEntry { code, at: self.now(), detail: detail.clone() });
+        self.report.codes.push(DebuggerEntry {
+            code,
+            at: self.now(),
+            detail: detail.clone(),
+            stream_sid: self.stream_sid.clone(),
+        });
         self.happened(Happening::Debugger { code, detail });
     }
 
@@ -201,12 +268,17 @@ impl Phone {
     }
 
     /// The call is over.
-    pub(super) fn finish(mut self, end: CallEnd) -> CallReport {
+    pub(super) fn end(&mut self, end: CallEnd) {
         for act in self.caller.hang_up() {
             self.note(act);
         }
+        self.report.end = end;
         self.happened(Happening::Ended { end });
-        CallReport { end, ..self.report }
+    }
+
+    /// What is left of it.
+    pub(super) fn into_report(self) -> CallReport {
+        self.report
     }
 
     fn note(&mut self, act: Act) {

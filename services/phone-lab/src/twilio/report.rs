@@ -165,6 +165,9 @@ pub struct DebuggerEntry {
     pub at: Duration,
     /// What exactly.
     pub detail: String,
+    /// Which media stream, if one was being opened or up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_sid: Option<String>,
 }
 
 /// Something that happened in a call.
@@ -263,6 +266,12 @@ pub enum CallEnd {
     Rejected,
     /// A document could not be had, nor the fallback.
     ApplicationError,
+    /// The REST interface ended it.
+    EndedByRest,
+    /// It lasted as long as `TimeLimit` allows.
+    TimeLimit,
+    /// It was placed by the REST interface, and nobody answered.
+    NotAnswered,
 }
 
 /// Durations as seconds, which is what a person reads in a report.

@@ -43,7 +43,7 @@ const FOR_CONTROL: usize = 64;
 /// The library's own buffers are sized for bulk transfers; a frame has 350 bytes.
 const READ_BUFFER: usize = 8 * 1024;
 
-type Socket = WebSocketStream<TcpStream>;
+pub(super) type Socket = WebSocketStream<TcpStream>;
 
 /// What a server may be sent besides what Twilio sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,14 +128,15 @@ impl Upgrade<'_> {
     }
 }
 
-/// Plays a stream on an open socket to its end. An error means that the caller is gone.
+/// Plays a stream on an open socket to its end. Says what it was lost by, if it was; an error means that the call does
+/// not go on from here.
 pub(super) async fn run(
     phone: &mut Phone,
     socket: Socket,
     outgoing: Outgoing,
     parameters: &[(String, String)],
     faults: Faults,
-) -> Result<(), Left> {
+) -> Result<Option<Finding>, Left> {
     let (sink, mut reader) = socket.split();
     let (outbox, queue) = mpsc::channel(OUTBOX);
     let writer = AbortOnDropHandle::new(tokio::spawn(write(sink, queue)));
@@ -170,7 +171,7 @@ impl Session<'_> {
     fn start(&mut self, parameters: &[(String, String)]) -> Option<Over> {
         self.send(CONNECTED.to_owned());
         if self.faults.hang_up_before_start {
-            return Some(Over::CallerLeft(Left(CallEnd::CallerHungUp)));
+            return Some(Over::CallerLeft(Left::Gone(CallEnd::CallerHungUp)));
         }
         let start = self.outgoing.start(parameters);
         self.send(start);
@@ -298,7 +299,7 @@ impl Session<'_> {
         over: Over,
         mut reader: SplitStream<Socket>,
         writer: AbortOnDropHandle<()>,
-    ) -> Result<(), Left> {
+    ) -> Result<Option<Finding>, Left> {
         if self.playout.queued() > 0 {
             self.phone.cut_off();
         }
@@ -313,14 +314,15 @@ impl Session<'_> {
                 Err(left)
             }
             Over::Lost(finding) => {
-                self.phone.found(finding);
-                Ok(())
+                self.phone.found(finding.clone());
+                Ok(Some(finding))
             }
             Over::Cut => {
                 // Dropping both halves with zero linger resets the connection.
                 drop(writer);
-                self.phone.found(Finding::new(codes::STREAM_CUT, "cut by the lab"));
-                return Ok(());
+                let finding = Finding::new(codes::STREAM_CUT, "cut by the lab");
+                self.phone.found(finding.clone());
+                return Ok(Some(finding));
             }
         };
         drop(self.outbox);

@@ -29,6 +29,8 @@ pub enum Verb {
     Pause(Duration),
     /// `<Dial>`.
     Dial(Dial),
+    /// `<Gather>`.
+    Gather(Gather),
     /// `<Redirect>`.
     Redirect(Request),
     /// `<Hangup>`.
@@ -85,7 +87,7 @@ pub struct Stream {
     /// The track asked for; unset means `inbound_track`.
     pub track: Option<String>,
     /// Where stream events go.
-    pub status_callback: Option<String>,
+    pub status_callback: Option<Request>,
     /// `<Parameter>`s, in order.
     pub parameters: Vec<(String, String)>,
 }
@@ -98,7 +100,44 @@ pub struct Dial {
     /// How long it rings.
     pub timeout: Duration,
     /// Who is called, all at once.
-    pub targets: Vec<Target>,
+    pub targets: Vec<Leg>,
+}
+
+/// Somebody to dial, and who is told how that goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leg {
+    /// Who.
+    pub target: Target,
+    /// Who is told.
+    pub status_callback: Option<Request>,
+    /// Of which events; of `completed` unless told.
+    pub events: Vec<String>,
+}
+
+/// Keys to wait for. What the caller says is not understood: the lab knows `input="dtmf"` only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gather {
+    /// Requested with the keys; without it the document's own URL is.
+    pub action: Request,
+    /// Whether it is requested without keys too, rather than the next verb run.
+    pub action_on_empty: bool,
+    /// How long to wait for the first key, and for each further one.
+    pub timeout: Duration,
+    /// How many keys are enough.
+    pub num_digits: Option<usize>,
+    /// Keys that end it; none, if it is blank.
+    pub finish_on_key: String,
+    /// What the caller hears meanwhile.
+    pub prompts: Vec<Prompt>,
+}
+
+/// What a caller who is to press keys hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prompt {
+    /// `<Say>`.
+    Say(String),
+    /// `<Pause>`.
+    Pause(Duration),
 }
 
 /// Who is dialled.
@@ -117,6 +156,12 @@ impl Target {
             Self::Sip(address) | Self::Number(address) => address,
         }
     }
+}
+
+/// Whether a number can be dialled: a plus and 2 to 15 digits, the first no zero.
+pub fn is_e164(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or_default();
+    (2..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Reads a document.
@@ -178,8 +223,11 @@ mod tests {
         let body = r#"<Say voice="Polly.Amy">One <break time="1s"/>moment</Say><Pause length="3"/>
             <Dial timeout="20"><Sip>sip:agent@pbx.example.test?X-A=b&amp;X-C=d</Sip><Number>+15550100</Number></Dial>
             <Redirect method="GET">/next</Redirect><Reject reason="busy"/>"#;
-        let targets =
-            vec![Target::Sip("sip:agent@pbx.example.test?X-A=b&X-C=d".into()), Target::Number("+15550100".into())];
+        let leg = |target| Leg { target, status_callback: None, events: vec!["completed".into()] };
+        let targets = vec![
+            leg(Target::Sip("sip:agent@pbx.example.test?X-A=b&X-C=d".into())),
+            leg(Target::Number("+15550100".into())),
+        ];
         let expected = [
             Verb::Say("One moment".into()),
             Verb::Pause(Duration::from_secs(3)),
@@ -232,5 +280,11 @@ mod tests {
         assert_eq!(findings("<Dial><Sip>agent</Sip></Dial>"), [codes::BAD_SIP_ADDRESS]);
         assert_eq!(findings("<Dial>5550100</Dial>"), [codes::NOT_E164]);
         assert_eq!(findings("<Dial timeout=\"2\">+15550100</Dial>"), [codes::SCHEMA]);
+        assert_eq!(findings("<Gather><Dial>+15550100</Dial></Gather>"), [codes::SCHEMA]);
+        for wrong in ["input=\"speech\"", "timeout=\"x\"", "numDigits=\"0\"", "finishOnKey=\"12\"", "digits=\"1\""] {
+            assert_eq!(findings(&format!("<Gather {wrong}/>")), [codes::SCHEMA], "{wrong}");
+        }
+        let event = "<Dial><Number statusCallback=\"/leg\" statusCallbackEvent=\"rang\">+15550100</Number></Dial>";
+        assert_eq!(findings(event), [codes::SCHEMA]);
     }
 }

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-/// An absolute URL. Userinfo and fragment are taken off where it is read: neither is ever signed or sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An absolute URL. Userinfo and fragment are kept apart: neither is ever signed, shown or sent.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Url {
     scheme: String,
     host: String,
     port: Option<u16>,
     target: String,
+    userinfo: Option<String>,
+    fragment: Option<String>,
 }
 
 /// Why a text is no URL that Twilio would request.
@@ -31,11 +33,17 @@ impl Url {
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(UrlError::Character);
         }
-        let text = text.split('#').next().unwrap_or_default();
+        let (text, fragment) = match text.split_once('#') {
+            Some((text, fragment)) => (text, Some(fragment.to_owned())),
+            None => (text, None),
+        };
         let (scheme, rest) = text.split_once("://").ok_or(UrlError::NoScheme)?;
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
-        let authority = authority.rsplit('@').next().unwrap_or_default();
+        let (userinfo, authority) = match authority.rsplit_once('@') {
+            Some((userinfo, authority)) => (Some(userinfo.to_owned()), authority),
+            None => (None, authority),
+        };
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) => (host, Some(port.parse().map_err(|_| UrlError::Authority)?)),
             None => (authority, None),
@@ -44,7 +52,7 @@ impl Url {
             return Err(UrlError::Authority);
         }
         let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-        Ok(Self { scheme: scheme.to_ascii_lowercase(), host: host.to_owned(), port, target })
+        Ok(Self { scheme: scheme.to_ascii_lowercase(), host: host.to_owned(), port, target, userinfo, fragment })
     }
 
     /// Reads an absolute URL, or one relative to this.
@@ -74,6 +82,16 @@ impl Url {
     /// The host, without a port.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Name and password, as written, for a server that asks for them.
+    pub fn userinfo(&self) -> Option<&str> {
+        self.userinfo.as_deref()
+    }
+
+    /// What stands after the `#`: see [`super::overrides`].
+    pub fn fragment(&self) -> Option<&str> {
+        self.fragment.as_deref()
     }
 
     /// What stands in the `Host` header: the host, and a port that is not the scheme's own.
@@ -128,6 +146,13 @@ impl Url {
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}{}", self.scheme, self.authority(), self.target)
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Url({self})")
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -15,12 +16,17 @@ use offhook_hosting::entropy::Entropy;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{codes, report::Finding, signature, twiml::Method, url::Url};
+use super::{
+    codes,
+    overrides::{Overrides, Stage},
+    report::Finding,
+    signature,
+    twiml::Method,
+    url::Url,
+};
 
 /// The most that any request for a document may take, redirects and all.
 pub const TOTAL_LIMIT: Duration = Duration::from_secs(15);
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-const CONNECT_ATTEMPTS: usize = 2;
 const REDIRECTS: usize = 10;
 const BODY_LIMIT: usize = 64 * 1024;
 /// Where the load balancer says that Twilio called from: a documentation address.
@@ -68,13 +74,47 @@ pub struct Client {
     auth_token: String,
     signing: Signing,
     cookies: Vec<(String, String)>,
+    /// Sent with every request once a server has asked for it.
+    authorization: Option<HeaderValue>,
+    replays: bool,
+    /// The request that is to be replayed.
+    last: Option<Request<Full<Bytes>>>,
     entropy: Entropy,
+}
+
+/// A request that came to nothing, and how far it got.
+struct Failure {
+    stage: Stage,
+    finding: Finding,
 }
 
 impl Client {
     /// A client that reaches `public_host` at `edge`.
     pub fn new(edge: SocketAddr, public_host: String, auth_token: String, signing: Signing, entropy: Entropy) -> Self {
-        Self { edge, public_host, auth_token, signing, cookies: Vec::new(), entropy }
+        Self {
+            edge,
+            public_host,
+            auth_token,
+            signing,
+            cookies: Vec::new(),
+            authorization: None,
+            replays: false,
+            last: None,
+            entropy,
+        }
+    }
+
+    /// Sends every request for a document that was answered once more, byte for byte, as somebody would who listened.
+    pub fn replaying(self, replays: bool) -> Self {
+        Self { replays, ..self }
+    }
+
+    async fn replay(&mut self, url: &Url, limits: Overrides) -> Option<()> {
+        let request = self.last.take()?;
+        let stream = self.connect(url, limits.connect).await.ok()?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+        timeout(limits.read, sender.send_request(request)).await.ok()?.ok().map(|_| ())
     }
 
     /// Asks for a document. What Twilio would refuse comes back as the code it would log.
@@ -84,22 +124,57 @@ impl Client {
         method: Method,
         parameters: &[(String, String)],
     ) -> Result<Answer, Finding> {
-        timeout(TOTAL_LIMIT, self.follow(url.clone(), method, parameters))
+        let limits = Overrides::parse(url.fragment())?;
+        let total = limits.total.min(TOTAL_LIMIT);
+        let answer = timeout(total, self.follow(url.clone(), method, parameters, limits))
             .await
-            .unwrap_or_else(|_| Err(Finding::new(codes::RETRIEVAL, "no complete answer within 15 s")))
+            .unwrap_or_else(|_| Err(Finding::new(codes::RETRIEVAL, format!("no complete answer within {total:?}"))));
+        // What a replay is answered is for the server's own records.
+        let _ = self.replay(url, limits).await;
+        answer
+    }
+
+    /// Tells something that wants no document in return: any answer without an error will do. Whatever its body is, it
+    /// is not looked at.
+    pub async fn notify(&mut self, url: &Url, method: Method, parameters: &[(String, String)]) -> Result<(), Finding> {
+        let limits = Overrides::parse(url.fragment())?;
+        let total = limits.total.min(TOTAL_LIMIT);
+        let answered = async {
+            let (_, _connection, response) = self.reach(url.clone(), method, parameters, limits).await?;
+            let status = response.status();
+            if status.as_u16() >= 400 {
+                return Err(Finding::new(codes::CALLBACK_REFUSED, format!("the callback was answered {status}")));
+            }
+            Ok(())
+        };
+        let late = || Finding::new(codes::RETRIEVAL, format!("no answer to the callback within {total:?}"));
+        timeout(total, answered).await.unwrap_or_else(|_| Err(late()))
     }
 
     async fn follow(
         &mut self,
+        url: Url,
+        method: Method,
+        parameters: &[(String, String)],
+        limits: Overrides,
+    ) -> Result<Answer, Finding> {
+        let (url, _connection, response) = self.reach(url, method, parameters, limits).await?;
+        document(url, response, limits.read).await
+    }
+
+    /// Follows redirects to an answer that is none. The connection lives as long as the handle that comes with it.
+    async fn reach(
+        &mut self,
         mut url: Url,
         mut method: Method,
         parameters: &[(String, String)],
-    ) -> Result<Answer, Finding> {
+        limits: Overrides,
+    ) -> Result<(Url, AbortOnDropHandle<()>, Response<Incoming>), Finding> {
         for _ in 0..=REDIRECTS {
-            let (_connection, response) = self.exchange(&url, method, parameters).await?;
+            let (connection, response) = self.exchange(&url, method, parameters, limits).await?;
             self.keep_cookies(response.headers());
             if !response.status().is_redirection() {
-                return document(url, response).await;
+                return Ok((url, connection, response));
             }
             // The method after a 301 or 302 is not documented; the lab does as browsers do.
             if !matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
@@ -112,23 +187,75 @@ impl Client {
         Err(Finding::new(codes::TOO_MANY_REDIRECTS, "more than 10 redirects"))
     }
 
-    /// One request and its answer's head. The connection lives as long as the handle that comes with it.
+    /// One request, made again as the limits say, and with the URL's name and password once a server asks for them.
     async fn exchange(
         &mut self,
         url: &Url,
         method: Method,
         parameters: &[(String, String)],
+        limits: Overrides,
     ) -> Result<(AbortOnDropHandle<()>, Response<Incoming>), Finding> {
-        let request = self.build(url, method, parameters)?;
-        let stream = self.connect(url).await?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken("no connection", &error))?;
+        let mut retries = limits.retries;
+        loop {
+            let again = match self.attempt(url, method, parameters, limits).await {
+                Ok((_, response)) if self.logs_in(url, &response)? => continue,
+                Ok((_, response)) if retries > 0 && limits.retries_answer(response.status()) => None,
+                Ok(answered) => return Ok(answered),
+                Err(Failure { stage, finding }) => {
+                    Some(finding).filter(|_| !limits.retries_failure(stage) || retries == 0)
+                }
+            };
+            if let Some(finding) = again {
+                return Err(finding);
+            }
+            retries -= 1;
+        }
+    }
+
+    /// Whether a request is to be repeated with the URL's credentials, which go along from then on (Twilio docs,
+    /// "Security"). Without a challenge that names a realm there is no logging in.
+    fn logs_in(&mut self, url: &Url, response: &Response<Incoming>) -> Result<bool, Finding> {
+        let Some(userinfo) = url.userinfo() else { return Ok(false) };
+        if response.status() != StatusCode::UNAUTHORIZED || self.authorization.is_some() {
+            return Ok(false);
+        }
+        let challenge = response.headers().get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+        let challenge = challenge.unwrap_or_default().to_ascii_lowercase();
+        if !challenge.starts_with("basic ") || !challenge.contains("realm=") {
+            return Err(Finding::new(codes::RETRIEVAL, "401 without a Basic challenge that names a realm"));
+        }
+        let value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(userinfo)));
+        self.authorization = Some(value.expect("base64 is a header value"));
+        Ok(true)
+    }
+
+    /// A request, once, and its answer's head. The connection lives as long as the handle that comes with it.
+    async fn attempt(
+        &mut self,
+        url: &Url,
+        method: Method,
+        parameters: &[(String, String)],
+        limits: Overrides,
+    ) -> Result<(AbortOnDropHandle<()>, Response<Incoming>), Failure> {
+        let at = |stage| move |finding| Failure { stage, finding };
+        let request = self.build(url, method, parameters).map_err(at(Stage::Answer))?;
+        self.last = self.replays.then(|| request.clone());
+        let stream = self.connect(url, limits.connect).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| at(Stage::Answer)(broken("no connection", &error)))?;
         let connection = AbortOnDropHandle::new(tokio::spawn(async move {
             // How the connection ended shows in the answer.
             let _ = connection.await;
         }));
-        let response = sender.send_request(request).await.map_err(|error| broken("no answer", &error))?;
-        Ok((connection, response))
+        match timeout(limits.read, sender.send_request(request)).await {
+            Ok(Ok(response)) => Ok((connection, response)),
+            Ok(Err(error)) => Err(at(Stage::Answer)(broken("no answer", &error))),
+            Err(_) => {
+                let detail = format!("no answer within {:?}", limits.read);
+                Err(at(Stage::Read)(Finding::new(codes::RETRIEVAL, detail)))
+            }
+        }
     }
 
     fn build(
@@ -156,6 +283,9 @@ impl Client {
         if let Some(value) = self.signing.header(&self.auth_token, sign) {
             request = request.header("x-twilio-signature", value);
         }
+        if let Some(value) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, value);
+        }
         if !self.cookies.is_empty() {
             let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request = request.header(header::COOKIE, pairs.join("; "));
@@ -170,20 +300,17 @@ impl Client {
         request.body(body).map_err(|error| Finding::new(codes::MALFORMED_URL, error.to_string()))
     }
 
-    /// Only a failure to connect is tried again.
-    async fn connect(&self, url: &Url) -> Result<TcpStream, Finding> {
+    async fn connect(&self, url: &Url, limit: Duration) -> Result<TcpStream, Failure> {
         if url.host() != self.public_host {
-            return Err(Finding::new(codes::NO_SUCH_HOST, format!("the lab knows no host {:?}", url.host())));
+            let finding = Finding::new(codes::NO_SUCH_HOST, format!("the lab knows no host {:?}", url.host()));
+            return Err(Failure { stage: Stage::Answer, finding });
         }
-        let mut failure = String::new();
-        for _ in 0..CONNECT_ATTEMPTS {
-            match timeout(CONNECT_LIMIT, TcpStream::connect(self.edge)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => failure = error.to_string(),
-                Err(_) => failure = "no answer within 5 s".to_owned(),
-            }
-        }
-        Err(Finding::new(codes::CONNECTION, failure))
+        let failure = match timeout(limit, TcpStream::connect(self.edge)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no connection within {limit:?}"),
+        };
+        Err(Failure { stage: Stage::Connect, finding: Finding::new(codes::CONNECTION, failure) })
     }
 
     fn keep_cookies(&mut self, headers: &HeaderMap) {
@@ -196,7 +323,7 @@ impl Client {
 }
 
 /// Takes an answer, if Twilio would.
-async fn document(url: Url, response: Response<Incoming>) -> Result<Answer, Finding> {
+async fn document(url: Url, response: Response<Incoming>, gap: Duration) -> Result<Answer, Finding> {
     let status = response.status();
     if status.as_u16() >= 400 {
         return Err(Finding::new(codes::RETRIEVAL, format!("the answer was {status}")));
@@ -206,7 +333,7 @@ async fn document(url: Url, response: Response<Incoming>) -> Result<Answer, Find
         return Err(Finding::new(codes::HTTP_VIOLATION, "the lab offers gzip as Twilio does but cannot read it"));
     }
     let chunked = response.headers().contains_key(header::TRANSFER_ENCODING);
-    let body = read(response.into_body()).await?;
+    let body = read(response.into_body(), gap).await?;
     if chunked && body.is_empty() {
         return Err(Finding::new(codes::EMPTY_CHUNKED, "a chunked answer without a body"));
     }
@@ -225,9 +352,10 @@ fn is_markup(headers: &HeaderMap) -> Result<bool, Finding> {
     }
 }
 
-async fn read(mut body: Incoming) -> Result<Vec<u8>, Finding> {
+async fn read(mut body: Incoming, gap: Duration) -> Result<Vec<u8>, Finding> {
     let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
+    let stalled = |_| Finding::new(codes::RETRIEVAL, format!("the answer stalled for {gap:?}"));
+    while let Some(frame) = timeout(gap, body.frame()).await.map_err(stalled)? {
         let frame = frame.map_err(|error| broken("the answer broke off", &error))?;
         bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
         if bytes.len() > BODY_LIMIT {

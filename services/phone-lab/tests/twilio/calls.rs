@@ -209,3 +209,49 @@ async fn calls_run_beside_each_other_under_their_own_names() {
     assert_ne!(one.call_sid, other.call_sid);
     assert!([&one, &other].iter().all(|report| report.heard.len() == 2));
 }
+
+/// What a caller who follows these steps at this `<Gather>` makes the edge ask for, and what Twilio says then.
+async fn gathered(gather: &'static str, steps: &str) -> (Vec<String>, Vec<String>) {
+    let edge = Edge::answering(move |seen| match seen.parameter("Digits") {
+        None => twiml(&format!("{gather}<Say>nobody there</Say>")),
+        Some(digits) => twiml(&format!("<Say>you pressed {digits}</Say>")),
+    });
+    let report = edge.call(steps).await;
+    assert_eq!((report.end, report.code_numbers()), (CallEnd::DocumentEnded, vec![]));
+    (edge.seen().into_iter().map(|seen| seen.target).collect(), report.spoken_by_twilio)
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_gathered_until_there_are_enough_or_one_ends_them_or_none_comes() {
+    let prompt = "<Gather action=\"/keys\" numDigits=\"3\" timeout=\"2\"><Say>enter your number</Say></Gather>";
+    for (gather, keys, said) in [
+        (prompt, "{ wait: 200ms }, { press: '1234' }", "you pressed 123"),
+        (prompt, "{ wait: 1s }, { press: '12#3' }", "you pressed 12"),
+        (prompt, "{ press: '7' }", "you pressed 7"),
+        ("<Gather action=\"/keys\" finishOnKey=\"\" timeout=\"1\"/>", "{ press: '1#' }", "you pressed 1#"),
+    ] {
+        let (asked, spoken) = gathered(gather, keys).await;
+        assert_eq!(asked, ["/incoming-call", "/keys"], "{keys}");
+        assert_eq!(spoken.last().unwrap(), said, "{keys}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_keys_the_next_verb_runs_unless_the_action_wants_to_know() {
+    let (asked, spoken) = gathered("<Gather timeout=\"2\"><Pause/><Say>well</Say></Gather>", "").await;
+    assert_eq!((asked.len(), spoken), (1, vec!["well".to_owned(), "nobody there".to_owned()]));
+    let (asked, _) = gathered("<Gather timeout=\"2\" action=\"/keys\" actionOnEmptyResult=\"true\"/>", "").await;
+    assert_eq!(asked, ["/incoming-call", "/keys"]);
+    let (asked, _) = gathered("<Gather numDigits=\"1\"/>", "{ press: '5' }").await;
+    assert_eq!(asked, ["/incoming-call", "/incoming-call"], "without an action it is the document's own URL");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_cuts_the_prompt_off() {
+    let edge = Edge::answering(|seen| match seen.parameter("Digits") {
+        None => twiml("<Gather numDigits=\"1\"><Say>for the weather press one, for the news press two</Say></Gather>"),
+        Some(_) => twiml("<Hangup/>"),
+    });
+    let report = edge.call("{ wait: 300ms }, { press: '1' }").await;
+    assert!("for the weather press".starts_with(&report.heard[0].text), "{:?}", report.heard);
+}

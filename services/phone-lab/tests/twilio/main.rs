@@ -4,7 +4,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails it as the test itself would")]
 
+mod callbacks;
 mod calls;
 mod edge;
+mod rest;
 mod streams;
+mod updates;
 mod webhooks;

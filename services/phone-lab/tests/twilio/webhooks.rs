@@ -224,3 +224,88 @@ async fn plain_text_is_obeyed_if_it_is_twiml_and_read_aloud_if_not() {
     let report = Edge::answering(|_| answer(200, "text/plain", "we are closed")).call("").await;
     assert_eq!((report.end, report.heard[0].text.as_str()), (CallEnd::DocumentEnded, "we are closed"));
 }
+
+/// A call to a number whose Voice URL has this after its host.
+async fn call_to(edge: &Edge, url: &str) -> CallReport {
+    let voice_url = Url::parse(url).unwrap();
+    call(Settings { voice_url, ..edge.settings() }, CallOptions::default()).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn overrides_decide_how_long_and_how_often_a_document_is_asked_for_and_are_not_signed() {
+    for (overrides, requests) in [("", 1), ("#rp=5xx", 2), ("#rc=3&rp=ct,5xx", 4), ("#rc=0&rp=all", 1), ("#rp=4xx", 1)]
+    {
+        let edge = Edge::answering(|_| answer(503, "text/xml", ""));
+        let report = call_to(&edge, &format!("{PUBLIC_URL}/incoming-call{overrides}")).await;
+        assert_eq!((edge.seen().len(), report.code_numbers()), (requests, vec![codes::RETRIEVAL]), "{overrides}");
+        for seen in edge.seen() {
+            let signed = signature(TOKEN, &format!("{PUBLIC_URL}/incoming-call"), &seen.form);
+            assert_eq!((seen.target.as_str(), seen.header("x-twilio-signature")), ("/incoming-call", Some(&*signed)));
+        }
+    }
+    for (overrides, seconds) in [("#rt=2000", 2), ("#tt=4000", 4), ("#rt=2000&rc=2&rp=rt", 6), ("#rt=9000&rp=rt", 15)] {
+        let settings = raw(None).await;
+        let voice_url = Url::parse(&format!("{PUBLIC_URL}/incoming-call{overrides}")).unwrap();
+        let report = call(Settings { voice_url, ..settings }, CallOptions::default()).await;
+        assert_eq!(report.code_numbers(), [codes::RETRIEVAL]);
+        assert_eq!(report.codes[0].at.as_secs(), seconds, "{overrides}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn overrides_out_of_range_are_refused_before_anything_is_asked() {
+    for (overrides, code) in [
+        ("#ct=1", codes::BAD_OVERRIDE),
+        ("#e=atlantis", codes::UNKNOWN_EDGE),
+        ("#e=tokyo-ix", codes::NO_INTERCONNECT),
+        ("#rp=sometimes", codes::BAD_RETRY_POLICY),
+    ] {
+        let edge = Edge::answering(|_| twiml(HANG_UP));
+        let report = call_to(&edge, &format!("{PUBLIC_URL}/incoming-call{overrides}")).await;
+        assert_eq!((report.code_numbers(), edge.seen().len()), (vec![code], 0), "{overrides}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn name_and_password_are_given_only_when_asked_for_and_then_for_the_whole_call() {
+    let edge = Edge::answering(|seen| match (seen.header("authorization"), seen.target.as_str()) {
+        (None, _) => {
+            let mut response = answer(401, "text/plain", "");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, "Basic realm=\"edge\"".parse().unwrap());
+            response
+        }
+        (Some(_), "/incoming-call") => twiml("<Redirect>/next</Redirect>"),
+        (Some(_), _) => twiml(HANG_UP),
+    });
+    let report = call_to(&edge, "https://twilio:secret@voice.example.test/incoming-call").await;
+    assert_eq!((report.end, report.code_numbers()), (CallEnd::HungUpByDocument, vec![]));
+    let basic = Some("Basic dHdpbGlvOnNlY3JldA==");
+    let seen: Vec<_> = edge.seen();
+    let asked: Vec<_> = seen.iter().map(|seen| (seen.target.as_str(), seen.header("authorization"))).collect();
+    assert_eq!(asked, [("/incoming-call", None), ("/incoming-call", basic), ("/next", basic)]);
+    let signed = signature(TOKEN, &format!("{PUBLIC_URL}/incoming-call"), &seen[1].form);
+    assert_eq!(seen[1].header("x-twilio-signature"), Some(signed.as_str()));
+    assert!(!format!("{report:?}").contains("secret"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_challenge_without_a_realm_and_credentials_that_are_refused_end_in_11200() {
+    for (challenge, requests) in [("Basic", 1), ("Basic realm=\"edge\"", 2)] {
+        let edge = Edge::answering(move |_| {
+            let mut response = answer(401, "text/plain", "");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.parse().unwrap());
+            response
+        });
+        let report = call_to(&edge, "https://twilio:wrong@voice.example.test/incoming-call").await;
+        assert_eq!((report.code_numbers(), edge.seen().len()), (vec![codes::RETRIEVAL], requests), "{challenge}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_may_be_replayed_and_what_it_is_answered_controls_nothing() {
+    let edge = Edge::answering(|_| twiml(HANG_UP));
+    let report = edge.call_with("", CallOptions { replay_webhooks: true, ..CallOptions::default() }).await;
+    assert_eq!((report.end, report.documents.len()), (CallEnd::HungUpByDocument, 1));
+    let [first, again] = &edge.seen()[..] else { panic!("two requests") };
+    assert_eq!((&first.headers, &first.form), (&again.headers, &again.form));
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use roxmltree::Node;
 
-use super::{Connect, Dial, Document, Method, Request, Stream, Target, Verb};
+use super::{Connect, Dial, Document, Gather, Leg, Method, Prompt, Request, Stream, Target, Verb, is_e164};
 use crate::twilio::{codes, report::Finding};
 
 const CONNECT: &[&str] = &["action", "method"];
@@ -30,6 +30,25 @@ const DIAL: &[&str] = &[
     "callReason",
     "recordingConfigurationId",
 ];
+const GATHER: &[&str] = &[
+    "input",
+    "action",
+    "method",
+    "timeout",
+    "numDigits",
+    "finishOnKey",
+    "actionOnEmptyResult",
+    "language",
+    "speechTimeout",
+    "maxSpeechTime",
+    "hints",
+    "partialResultCallback",
+    "partialResultCallbackMethod",
+    "bargeIn",
+    "profanityFilter",
+    "speechModel",
+    "enhanced",
+];
 const LEG: &[&str] = &[
     "url",
     "method",
@@ -48,6 +67,7 @@ const LEG: &[&str] = &[
     "sendDigits",
     "byoc",
 ];
+const LEG_EVENTS: &[&str] = &["initiated", "ringing", "answered", "completed"];
 const SSML: &[&str] = &["break", "emphasis", "lang", "p", "phoneme", "prosody", "s", "say-as", "sub", "w"];
 
 /// What a `<Response>` says.
@@ -68,9 +88,10 @@ impl Reader {
     fn verb(&mut self, node: Node<'_, '_>) -> Option<Verb> {
         match node.tag_name().name() {
             "Connect" => self.connect(node),
-            "Say" => self.say(node),
-            "Pause" => Some(self.pause(node)),
+            "Say" => self.say(node).map(Verb::Say),
+            "Pause" => Some(Verb::Pause(self.pause(node))),
             "Dial" => Some(self.dial(node)),
+            "Gather" => Some(self.gather(node)),
             "Redirect" => {
                 self.attributes(node, &["method"]);
                 Some(Verb::Redirect(Request { url: text_of(node), method: self.method(node, "method") }))
@@ -127,16 +148,17 @@ impl Reader {
                 }
             }
         }
+        let method = self.method(node, "statusCallbackMethod");
         Stream {
             url: attribute("url").unwrap_or_default(),
             name: attribute("name"),
             track: attribute("track"),
-            status_callback: attribute("statusCallback"),
+            status_callback: attribute("statusCallback").map(|url| Request { url, method }),
             parameters,
         }
     }
 
-    fn say(&mut self, node: Node<'_, '_>) -> Option<Verb> {
+    fn say(&mut self, node: Node<'_, '_>) -> Option<String> {
         self.attributes(node, &["voice", "language", "loop"]);
         for child in node.descendants().filter(|child| child.is_element() && *child != node) {
             if !SSML.contains(&child.tag_name().name()) {
@@ -148,10 +170,10 @@ impl Reader {
             self.findings.push(Finding::new(codes::EMPTY_SAY, "<Say> without text"));
             return None;
         }
-        Some(Verb::Say(text))
+        Some(text)
     }
 
-    fn pause(&mut self, node: Node<'_, '_>) -> Verb {
+    fn pause(&mut self, node: Node<'_, '_>) -> Duration {
         self.attributes(node, &["length"]);
         let length = match node.attribute("length").map(str::parse::<u32>) {
             None => 1,
@@ -161,7 +183,52 @@ impl Reader {
                 1
             }
         };
-        Verb::Pause(Duration::from_secs(length.into()))
+        Duration::from_secs(length.into())
+    }
+
+    fn gather(&mut self, node: Node<'_, '_>) -> Verb {
+        self.attributes(node, GATHER);
+        self.no_text(node);
+        if node.attribute("input").is_some_and(|input| input != "dtmf") {
+            self.schema::<()>("the lab understands keys only: <Gather input=\"dtmf\">".into());
+        }
+        let mut number = |name: &str, least: u64, default: Option<u64>| match node.attribute(name).map(str::parse) {
+            None => default,
+            Some(Ok(number)) if number >= least => Some(number),
+            Some(_) => {
+                self.schema::<()>(format!("the {name} of <Gather> is no number of {least} or more"));
+                default
+            }
+        };
+        let timeout = Duration::from_secs(number("timeout", 0, Some(5)).unwrap_or(5));
+        let num_digits = number("numDigits", 1, None).and_then(|number| usize::try_from(number).ok());
+        let finish_on_key = node.attribute("finishOnKey").unwrap_or("#").to_owned();
+        if finish_on_key.len() > 1 || !finish_on_key.chars().all(|key| key.is_ascii_digit() || "#*".contains(key)) {
+            self.schema::<()>("the finishOnKey of <Gather> is no key".into());
+        }
+        let mut prompts = Vec::new();
+        for child in node.children().filter(Node::is_element) {
+            prompts.extend(self.prompt(child));
+        }
+        let method = self.method(node, "method");
+        let url = node.attribute("action").unwrap_or_default().to_owned();
+        let action_on_empty = node.attribute("actionOnEmptyResult") == Some("true");
+        Verb::Gather(Gather {
+            action: Request { url, method },
+            action_on_empty,
+            timeout,
+            num_digits,
+            finish_on_key,
+            prompts,
+        })
+    }
+
+    fn prompt(&mut self, node: Node<'_, '_>) -> Option<Prompt> {
+        match node.tag_name().name() {
+            "Say" => self.say(node).map(Prompt::Say),
+            "Pause" => Some(Prompt::Pause(self.pause(node))),
+            other => self.schema(format!("<{other}> does not belong in <Gather>, as far as the lab knows")),
+        }
     }
 
     fn dial(&mut self, node: Node<'_, '_>) -> Verb {
@@ -178,18 +245,30 @@ impl Reader {
         for child in node.children().filter(Node::is_element) {
             self.attributes(child, LEG);
             match child.tag_name().name() {
-                "Sip" => targets.push(Target::Sip(text_of(child))),
-                "Number" => targets.push(Target::Number(text_of(child))),
+                "Sip" => targets.push(self.leg(child, Target::Sip(text_of(child)))),
+                "Number" => targets.push(self.leg(child, Target::Number(text_of(child)))),
                 other => {
                     self.schema::<()>(format!("<{other}> does not belong in <Dial>, as far as the lab knows"));
                 }
             }
         }
         if targets.is_empty() && !text_of(node).is_empty() {
-            targets.push(Target::Number(text_of(node)));
+            let events = vec!["completed".to_owned()];
+            targets.push(Leg { target: Target::Number(text_of(node)), status_callback: None, events });
         }
-        targets.retain(|target| self.can_be_dialled(target));
+        targets.retain(|leg| self.can_be_dialled(&leg.target));
         Verb::Dial(Dial { action: self.action(node), timeout: Duration::from_secs(timeout), targets })
+    }
+
+    fn leg(&mut self, node: Node<'_, '_>, target: Target) -> Leg {
+        let method = self.method(node, "statusCallbackMethod");
+        let status_callback = node.attribute("statusCallback").map(|url| Request { url: url.to_owned(), method });
+        let events = node.attribute("statusCallbackEvent").unwrap_or("completed");
+        let events: Vec<_> = events.split_whitespace().map(str::to_owned).collect();
+        for event in events.iter().filter(|event| !LEG_EVENTS.contains(&event.as_str())) {
+            self.schema::<()>(format!("{event:?} is no event of a dialled leg"));
+        }
+        Leg { target, status_callback, events }
     }
 
     fn can_be_dialled(&mut self, target: &Target) -> bool {
@@ -201,9 +280,7 @@ impl Reader {
                     .then(|| Finding::new(codes::BAD_SIP_ADDRESS, "the text of <Sip> is no SIP address"))
             }
             Target::Number(number) => {
-                let digits = number.strip_prefix('+').unwrap_or_default();
-                let e164 = (2..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-                (!e164).then(|| Finding::new(codes::NOT_E164, "the text of <Number> is no E.164 number"))
+                (!is_e164(number)).then(|| Finding::new(codes::NOT_E164, "the text of <Number> is no E.164 number"))
             }
         };
         let fine = refused.is_none();

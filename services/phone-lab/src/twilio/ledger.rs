@@ -1,0 +1,213 @@
+//! What the account's REST interface knows: its calls, as they stand, and the debugger's list.
+//!
+//! Every call of a [`super::Twilio`] is entered here, however it came about, and leaves its codes. Only the newest are
+//! kept. Times of day count on from when the ledger was opened with the monotonic clock, so that paused time moves them.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use offhook_hosting::clock::Clock;
+use serde::Serialize;
+use tokio::sync::{Notify, mpsc};
+
+use super::{
+    report::{CallReport, Finding},
+    resource::{CallStatus, Entry, Identity, rfc2822},
+    sid::CallSid,
+    twiml::Method,
+    url::Url,
+};
+
+/// Calls that are remembered.
+const CALLS: usize = 10_000;
+/// Lines of the debugger that are remembered.
+const LINES: usize = 10_000;
+/// Reports that wait to be taken; each may hold a call's sound.
+const REPORTS: usize = 100;
+
+/// TwiML, or where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Url { url: Url, method: Method },
+    Twiml(String),
+}
+
+/// What a live call is to do instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Redirection {
+    pub(super) source: Source,
+    /// Takes the place of the fallback that the call had.
+    pub(super) fallback: Option<(Url, Method)>,
+}
+
+/// What the REST interface does to a live call.
+#[derive(Clone, Debug)]
+pub(super) enum Update {
+    /// What the call is doing is abandoned for this.
+    Redirect(Box<Redirection>),
+    /// The call is to end: what has not been answered is taken back.
+    End,
+    /// The call is taken back unless it was answered.
+    Cancel,
+}
+
+/// A line of the account's debugger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LoggedCode {
+    /// See [`super::codes`].
+    pub code: u32,
+    /// When, as Twilio writes it: RFC 2822.
+    pub date: String,
+    /// Which call, if it is about one.
+    pub call_sid: Option<String>,
+    /// Which of its streams, if it is about one.
+    pub stream_sid: Option<String>,
+    /// What exactly.
+    pub detail: String,
+}
+
+struct Record {
+    entry: Entry,
+    updates: mpsc::Sender<Update>,
+}
+
+#[derive(Default)]
+struct Books {
+    calls: BTreeMap<String, Record>,
+    order: VecDeque<String>,
+    debugger: VecDeque<LoggedCode>,
+    reports: VecDeque<CallReport>,
+}
+
+/// The account's books.
+pub(super) struct Ledger {
+    clock: Clock,
+    opened: (Instant, Timestamp),
+    books: Mutex<Books>,
+    changed: Notify,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("calls", &self.books().calls.len()).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    pub(super) fn open(clock: Clock) -> Self {
+        Self { clock, opened: (clock.now(), clock.wall()), books: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// The time of day.
+    pub(super) fn wall(&self) -> Timestamp {
+        let since = self.clock.now().duration_since(self.opened.0);
+        let since = SignedDuration::try_from(since).unwrap_or(SignedDuration::MAX);
+        self.opened.1.saturating_add(since).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Enters a call. What comes back is how it learns of updates.
+    pub(super) fn enter(&self, identity: Identity, status: CallStatus, queue_time: Duration) -> mpsc::Receiver<Update> {
+        // Nobody updates a call more often than it looks, every 20 ms; who does is told to come back.
+        let (updates, receiver) = mpsc::channel(8);
+        let now = self.wall();
+        let sid = identity.call_sid.to_string();
+        let entry = Entry::new(identity, status, queue_time, now);
+        let mut books = self.books();
+        if books.order.len() == CALLS
+            && let Some(oldest) = books.order.pop_front()
+        {
+            books.calls.remove(&oldest);
+        }
+        books.order.push_back(sid.clone());
+        books.calls.insert(sid, Record { entry, updates });
+        receiver
+    }
+
+    /// The call got on. What is over stays as it is.
+    pub(super) fn move_to(&self, call_sid: &CallSid, status: CallStatus) {
+        let now = self.wall();
+        if let Some(record) = self.books().calls.get_mut(call_sid.as_str()) {
+            record.entry.move_to(status, now);
+        }
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn answered_by(&self, call_sid: &CallSid, who: &'static str) {
+        if let Some(record) = self.books().calls.get_mut(call_sid.as_str()) {
+            record.entry.answered_by(who);
+        }
+    }
+
+    /// The call, and where updates of it go.
+    pub(super) fn find(&self, call_sid: &str) -> Option<(Entry, mpsc::Sender<Update>)> {
+        self.books().calls.get(call_sid).map(|record| (record.entry.clone(), record.updates.clone()))
+    }
+
+    /// Returns when the call is over, or not known.
+    pub(super) async fn over(&self, call_sid: &str) {
+        self.until(|books| books.calls.get(call_sid).is_none_or(|record| record.entry.status.is_over()).then_some(()))
+            .await;
+    }
+
+    /// Writes a line into the debugger.
+    pub(super) fn log(&self, call_sid: Option<&str>, stream_sid: Option<&str>, finding: &Finding) {
+        let line = LoggedCode {
+            code: finding.code,
+            date: rfc2822(self.wall()),
+            call_sid: call_sid.map(str::to_owned),
+            stream_sid: stream_sid.map(str::to_owned),
+            detail: finding.detail.clone(),
+        };
+        let mut books = self.books();
+        if books.debugger.len() == LINES {
+            books.debugger.pop_front();
+        }
+        books.debugger.push_back(line);
+    }
+
+    /// The debugger's list, oldest first.
+    pub(super) fn debugger(&self) -> Vec<LoggedCode> {
+        self.books().debugger.iter().cloned().collect()
+    }
+
+    /// Leaves the report of a call for whoever asks for it.
+    pub(super) fn leave_report(&self, report: CallReport) {
+        let mut books = self.books();
+        if books.reports.len() == REPORTS {
+            books.reports.pop_front();
+        }
+        books.reports.push_back(report);
+        drop(books);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits for a report and takes it.
+    pub(super) async fn take_report(&self, call_sid: &str) -> CallReport {
+        self.until(|books| {
+            let position = books.reports.iter().position(|report| report.call_sid == call_sid)?;
+            books.reports.remove(position)
+        })
+        .await
+    }
+
+    async fn until<T>(&self, mut found: impl FnMut(&mut Books) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            if let Some(found) = found(&mut self.books()) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
