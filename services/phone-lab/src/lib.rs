@@ -4,11 +4,12 @@
 //! - [`tones`] is how text becomes sound and is understood again; [`mulaw`] and [`speech`] carry it.
 //! - [`scenario`] says who does what; [`oracle`] whether everything was heard as it was said; [`recording`] keeps it.
 //! - [`pair`] starts the services under test in this process, for the demo and for tests.
-//! - [`demo`] and [`call`] are commands of the binary.
+//! - [`demo`], [`call`] and [`load`] are commands of the binary.
 
 pub mod bedrock;
 pub mod call;
 pub mod demo;
+pub mod load;
 pub mod mulaw;
 pub mod oracle;
 pub mod pair;

@@ -2,7 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpStream, ToSocketAddrs},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -20,10 +20,17 @@ use offhook_hosting::{
 use phone_lab::{
     bedrock::{self, CertificateAuthority, Fault, Pace, Probability, Profile, Script, Server, Waived},
     call, demo,
+    load::{self, Ears, Hears},
     scenario::{Scenario, ScenarioCall},
     twilio::{Account, Settings, url::Url},
 };
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Unless told how long the ramp lasts, calls are placed this far apart.
+const CALL_EVERY: Duration = Duration::from_millis(100);
+/// How often it is seen whether the edge is there.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Plays Twilio and Bedrock, strictly, with callers who know what they hear.
 #[derive(Parser)]
@@ -39,6 +46,9 @@ enum Command {
     Demo(Demo),
     /// Place one call of a scenario to an edge that runs elsewhere; exit 0 only if the caller heard what was expected.
     Call(Call),
+    /// Place many calls at once to an edge that runs elsewhere, and follow every frame; exit 0 only if all is as it was
+    /// sent.
+    Load(Load),
     /// Serve the simulated Bedrock until SIGTERM.
     Bedrock(Bedrock),
     /// Exit 0 if something listens at the address.
@@ -84,6 +94,46 @@ struct Call {
     /// Folder for the recording and the transcript; none are left if left out.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Seed of everything that the lab draws.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
+struct Load {
+    /// Where the edge listens, such as http://127.0.0.1:3000. The lab dials it as its load balancer would.
+    #[arg(long)]
+    edge: String,
+    /// The edge's PUBLIC_URL.
+    #[arg(long, default_value = "https://voice.example.test")]
+    public_url: String,
+    /// The edge's Twilio auth token.
+    #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
+    auth_token: Option<String>,
+    /// How many calls.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    calls: u16,
+    /// How long each caller speaks.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// Seconds until all calls have been placed; a tenth of a second for each if left out.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    ramp: Option<u64>,
+    /// A process to watch: its id, or its name. May be repeated.
+    #[arg(long = "pid")]
+    processes: Vec<String>,
+    /// Gets the report.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// What is called sends back what it hears.
+    #[arg(long, conflicts_with = "bedrock_listen")]
+    echo: bool,
+    /// Serve the simulated Bedrock here, with a model that echoes, for the edge's worker to use.
+    #[arg(long, requires = "ca_out")]
+    bedrock_listen: Option<SocketAddr>,
+    /// Where to write the certificate authority that the worker must trust (AWS_CA_BUNDLE).
+    #[arg(long, requires = "bedrock_listen")]
+    ca_out: Option<PathBuf>,
     /// Seed of everything that the lab draws.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -167,6 +217,7 @@ async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo(demo) => run_demo(demo).await,
         Command::Call(call) => run_call(call).await,
+        Command::Load(load) => run_load(load).await,
         Command::Bedrock(bedrock) => run_bedrock(bedrock).await.map(|()| true),
         Command::Healthcheck { address } => {
             let connected = TcpStream::connect_timeout(&address, Duration::from_secs(2));
@@ -215,12 +266,74 @@ fn start_telemetry() -> anyhow::Result<Telemetry> {
 
 async fn run_call(options: Call) -> anyhow::Result<bool> {
     let call = one_call(scenario(options.scenario)?, options.name.as_deref())?;
-    let public_url = Url::parse(&options.public_url).context("--public-url")?;
-    let mut settings = Settings::new(address(&options.edge)?, &public_url);
-    if let Some(signing) = options.auth_token.as_deref().and_then(|tokens| tokens.split(',').next()) {
+    let settings = settings(&options.edge, &options.public_url, options.auth_token)?;
+    call::run(call, settings, options.seed, options.out.as_deref()).await
+}
+
+async fn run_load(options: Load) -> anyhow::Result<bool> {
+    let twilio = settings(&options.edge, &options.public_url, options.auth_token)?;
+    let lifecycle = Lifecycle::default();
+    lifecycle.listen_for_signals()?;
+    let stop = lifecycle.soft_stop();
+    let length = Duration::from_secs(options.seconds);
+    let mut hears = if options.echo { Hears::Echo } else { Hears::Anything };
+    let mut model = None;
+    if let (Some(listen), Some(ca_out)) = (options.bedrock_listen, options.ca_out) {
+        let ears = Ears::new(options.calls, load::frames_in(length));
+        model = Some(serve_echo(listen, &ca_out, options.calls, ears.clone()).await?);
+        hears = Hears::Model(ears);
+        wait_for(twilio.edge, stop).await;
+    }
+    let ramp = options.ramp.map_or(CALL_EVERY * u32::from(options.calls), Duration::from_secs);
+    let (calls, processes, seed) = (options.calls, options.processes, options.seed);
+    let mut report = load::Load { twilio, calls, length, ramp, hears, processes, seed }.run(stop.clone()).await?;
+    if let Some(model) = model {
+        report.model = Some(load::model_report(&model).await);
+        model.stop().await;
+    }
+    print!("{report}");
+    if let Some(file) = options.json {
+        std::fs::write(&file, serde_json::to_vec_pretty(&report)?).with_context(|| file.display().to_string())?;
+    }
+    Ok(report.is_good())
+}
+
+/// Serves a model that echoes, and says how to start a worker that uses it.
+async fn serve_echo(listen: SocketAddr, ca_out: &Path, calls: u16, ears: Ears) -> anyhow::Result<Server> {
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("--bedrock-listen {listen}"))?;
+    let ca = CertificateAuthority::new()?;
+    ca.write_pem(ca_out).with_context(|| format!("--ca-out {}", ca_out.display()))?;
+    let names = ["127.0.0.1".to_owned(), "localhost".to_owned(), listen.ip().to_string()];
+    let settings = bedrock::Settings {
+        echo: Some(Arc::new(ears)),
+        // A call that was refused by a model at its limit would say nothing about frames.
+        max_sessions: usize::from(calls),
+        keep_audio: false,
+        ..bedrock::Settings::default()
+    };
+    let (region, key, secret) =
+        (settings.region.clone(), settings.access_key_id.clone(), settings.secret_access_key.clone());
+    let server = Server::start(listener, &ca, &names, settings, Clock, Entropy::from_os())?;
+    println!("start the worker, then the edge, with");
+    println!("  AWS_ENDPOINT_URL_BEDROCK_RUNTIME=https://{} AWS_CA_BUNDLE={}", server.address(), ca_out.display());
+    println!("  AWS_REGION={region} AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret} MAX_SESSIONS={calls}");
+    Ok(server)
+}
+
+/// Returns once something listens there, or it is time to stop.
+async fn wait_for(edge: SocketAddr, stop: &CancellationToken) {
+    while !stop.is_cancelled() && tokio::net::TcpStream::connect(edge).await.is_err() {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+fn settings(edge: &str, public_url: &str, auth_token: Option<String>) -> anyhow::Result<Settings> {
+    let public_url = Url::parse(public_url).context("--public-url")?;
+    let mut settings = Settings::new(address(edge)?, &public_url);
+    if let Some(signing) = auth_token.as_deref().and_then(|tokens| tokens.split(',').next()) {
         settings.account = Account { auth_token: signing.trim().to_owned(), ..settings.account };
     }
-    call::run(call, settings, options.seed, options.out.as_deref()).await
+    Ok(settings)
 }
 
 fn one_call(scenario: Scenario, name: Option<&str>) -> anyhow::Result<ScenarioCall> {
@@ -266,7 +379,9 @@ mod tests {
         let command = ["phone-lab", "bedrock", "--ca-out", "ca.pem"];
         match Cli::try_parse_from(command.iter().chain(flags)).map_err(|error| error.to_string())?.command {
             Command::Bedrock(options) => Ok(options.settings(Script::default())),
-            Command::Demo(_) | Command::Call(_) | Command::Healthcheck { .. } => unreachable!("another command"),
+            Command::Demo(_) | Command::Call(_) | Command::Load(_) | Command::Healthcheck { .. } => {
+                unreachable!("another command")
+            }
         }
     }
 

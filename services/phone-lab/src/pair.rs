@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -48,6 +49,8 @@ pub struct Pair {
     pub bedrock: Server,
     /// Places calls to the edge.
     pub twilio: Twilio,
+    /// Where the edge takes what Twilio sends.
+    pub edge_address: SocketAddr,
     /// The worker's gRPC address, as a URL.
     pub worker_url: String,
     /// Private listeners of edge and worker, as URLs.
@@ -103,7 +106,18 @@ impl Pair {
         let public_url = Url::parse(PUBLIC_URL).expect("the lab's own URL is one");
         let twilio = Twilio::new(twilio::Settings::new(edge_address, &public_url), Clock, entropy);
         let admin_urls = [edge_admin, worker_admin];
-        Ok(Self { bedrock, twilio, worker_url, admin_urls, edge_lifecycle, worker_lifecycle, edge, worker, ca_file })
+        Ok(Self {
+            bedrock,
+            twilio,
+            edge_address,
+            worker_url,
+            admin_urls,
+            edge_lifecycle,
+            worker_lifecycle,
+            edge,
+            worker,
+            ca_file,
+        })
     }
 
     /// The certificate authority that the simulated service is trusted by, while the pair runs.

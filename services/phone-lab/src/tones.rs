@@ -23,6 +23,11 @@ const PURITY: f32 = 0.75;
 /// This many silent samples in a row end an utterance, and the next sound sets the window's alignment anew.
 const GAP: usize = 80;
 
+/// The 64 characters that can be said.
+pub fn alphabet() -> impl Iterator<Item = char> {
+    ALPHABET.iter().map(|&byte| char::from(byte))
+}
+
 /// The text as it can be said: lower case, and spaces for what the alphabet lacks.
 pub fn fold(text: &str) -> String {
     let fold = |c: char| {

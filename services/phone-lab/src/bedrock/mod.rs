@@ -8,6 +8,7 @@
 
 mod auth;
 mod ca;
+mod echo;
 mod events;
 mod fault;
 mod frame;
@@ -30,6 +31,7 @@ mod waived;
 mod wire;
 
 pub use ca::{CertificateAuthority, CertificateError};
+pub use echo::{Echo, EchoListener, EchoReply};
 pub use fault::{ExceptionKind, Fault, FaultError, Moment, Quirk, Refusal};
 pub use probability::{NoProbability, Probability};
 pub use report::{

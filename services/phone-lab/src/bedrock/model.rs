@@ -6,6 +6,7 @@
 
 mod barge_in;
 mod confirming;
+mod echoing;
 mod listening;
 mod uttering;
 
@@ -21,6 +22,7 @@ use uuid::Uuid;
 
 use self::confirming::Confirming;
 use super::{
+    echo::EchoListener,
     events::{Generation, SampleRate, Sensitivity},
     fault::{ExceptionKind, Quirk},
     hearing::Hearing,
@@ -94,6 +96,8 @@ pub(super) struct Model {
     ear: Option<Ear>,
     /// Samples at 8 kHz heard by ears before this one.
     heard_before: usize,
+    /// Present if it echoes.
+    echo: Option<Box<dyn EchoListener>>,
     speaking: Speaking,
     playout: Playout,
     /// The open audio block.
@@ -152,6 +156,7 @@ impl Model {
     ) -> Self {
         let timing = settings.timing();
         Self {
+            echo: settings.echo.as_ref().map(|echo| echo.listener()),
             speaking: Speaking::new(timing.clone(), quirks.contains(&Quirk::AudioBursts)),
             playout: Playout::new(timing.confirm(&mut entropy)),
             confirming: Confirming::new(quirks.contains(&Quirk::LateFinalTexts)),
@@ -298,6 +303,9 @@ impl Model {
         self.last_input = now;
         self.usage.input_text += text_tokens(&text);
         self.note(Note::Read(text.clone()));
+        if self.echo.is_some() {
+            return;
+        }
         let primed = self.ear.as_ref().is_some_and(|ear| ear.answers && ear.received / ear.rate.factor() >= PRIMED);
         if self.generation == Generation::V1 {
             return self.note(Note::Remark("interactive text is not answered by v1".into()));

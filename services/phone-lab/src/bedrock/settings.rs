@@ -1,11 +1,12 @@
 //! How the simulated service is set up.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
 use super::{
     auth::Keyring,
+    echo::Echo,
     fault::{Fault, Refusal},
     probability::Probability,
     script::Script,
@@ -64,6 +65,8 @@ pub struct Settings {
     pub faults: Vec<Fault>,
     /// How likely each of these strikes a session.
     pub fault_probability: Probability,
+    /// Say what is heard, instead of what the script says.
+    pub echo: Option<Arc<dyn Echo>>,
 }
 
 /// How much history a prompt takes.
@@ -104,6 +107,7 @@ impl Default for Settings {
             slipped_audio: Probability::NEVER,
             faults: Vec::new(),
             fault_probability: Probability::ALWAYS,
+            echo: None,
         }
     }
 }

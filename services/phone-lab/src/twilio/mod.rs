@@ -44,6 +44,7 @@ use std::{
 use offhook_hosting::{clock::Clock, entropy::Entropy};
 use tokio::sync::mpsc;
 
+pub(crate) use self::stream::{Socket, Upgrade};
 use self::{
     call::Placed,
     callbacks::{Courier, Event, Progress, Subscription},

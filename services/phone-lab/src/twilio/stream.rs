@@ -43,7 +43,7 @@ const FOR_CONTROL: usize = 64;
 /// The library's own buffers are sized for bulk transfers; a frame has 350 bytes.
 const READ_BUFFER: usize = 8 * 1024;
 
-pub(super) type Socket = WebSocketStream<TcpStream>;
+pub(crate) type Socket = WebSocketStream<TcpStream>;
 
 /// What a server may be sent besides what Twilio sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,11 +63,11 @@ pub(super) struct Faults {
 }
 
 /// Where streams connect to, and under whose signature.
-pub(super) struct Upgrade<'a> {
-    pub(super) edge: SocketAddr,
-    pub(super) public_host: &'a str,
-    pub(super) auth_token: &'a str,
-    pub(super) signing: Signing,
+pub(crate) struct Upgrade<'a> {
+    pub(crate) edge: SocketAddr,
+    pub(crate) public_host: &'a str,
+    pub(crate) auth_token: &'a str,
+    pub(crate) signing: Signing,
 }
 
 /// Why a stream that was up is over.
@@ -81,7 +81,7 @@ enum Over {
 
 impl Upgrade<'_> {
     /// Opens the socket.
-    pub(super) async fn connect(&self, url: &Url, entropy: &mut Entropy, reset: bool) -> Result<Socket, Finding> {
+    pub(crate) async fn connect(&self, url: &Url, entropy: &mut Entropy, reset: bool) -> Result<Socket, Finding> {
         if url.host() != self.public_host {
             return Err(Finding::new(codes::NO_SUCH_HOST, format!("the lab knows no host {:?}", url.host())));
         }

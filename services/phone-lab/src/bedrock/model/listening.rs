@@ -26,6 +26,10 @@ impl Model {
             let keep = |(n, sample)| ((phase + n) % factor == 0).then_some(sample);
             samples.into_iter().enumerate().filter_map(keep).collect()
         };
+        if self.echo(&pcm, now) {
+            return;
+        }
+        let Some(ear) = &mut self.ear else { return };
         let answers = ear.answers;
         let heard = ear.hearing.listen(&pcm);
         self.note(Note::CallerAudio(pcm));

@@ -1,0 +1,48 @@
+//! The webhook of a call that is to be a stream and nothing else.
+
+use offhook_hosting::entropy::Entropy;
+
+use crate::twilio::{
+    Settings, Signing,
+    sid::CallSid,
+    twiml::{self, Verb},
+    url::Url,
+    webhook::Client,
+};
+
+/// Asks for the call's document; gives the media stream that it connects to.
+pub(super) async fn stream_of(
+    settings: &Settings,
+    call_sid: &CallSid,
+    entropy: &mut Entropy,
+) -> Result<(Url, Vec<(String, String)>), String> {
+    let host = settings.voice_url.host().to_owned();
+    let token = settings.account.auth_token.clone();
+    let mut client = Client::new(settings.edge, host, token, Signing::Right, entropy.fork());
+    let form = [
+        ("CallSid", call_sid.as_str()),
+        ("AccountSid", &settings.account.account_sid),
+        ("From", "+15550100001"),
+        ("To", "+15550100100"),
+        ("CallStatus", "ringing"),
+        ("ApiVersion", "2010-04-01"),
+        ("Direction", "inbound"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let answer = client.request(&settings.voice_url, settings.voice_method, &form).await;
+    let answer = answer.map_err(|finding| finding.detail)?;
+    let document = twiml::parse(&answer.text).map_err(|finding| finding.detail)?;
+    let connect = document.verbs.into_iter().find_map(|verb| match verb {
+        Verb::Connect(connect) => Some(connect.stream),
+        Verb::Say(_)
+        | Verb::Pause(_)
+        | Verb::Dial(_)
+        | Verb::Gather(_)
+        | Verb::Redirect(_)
+        | Verb::Hangup
+        | Verb::Reject => None,
+    });
+    let stream = connect.ok_or("the document connects no stream")?;
+    let url = answer.url.join(&stream.url).map_err(|error| error.to_string())?;
+    Ok((url, stream.parameters))
+}
