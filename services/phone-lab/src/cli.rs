@@ -1,0 +1,229 @@
+//! The commands and their flags.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use phone_lab::bedrock::{self, Fault, Pace, Probability, Profile, Script, Waived};
+
+/// Plays Twilio and Bedrock, strictly, with callers who know what they hear.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Start everything in one process and play a scenario's calls; exit 0 only if all was heard as it was said.
+    Demo(Demo),
+    /// Place one call of a scenario to an edge that runs elsewhere; exit 0 only if the caller heard what was expected.
+    Call(Call),
+    /// Place many calls at once to an edge that runs elsewhere, and follow every frame; exit 0 only if all is as it was
+    /// sent.
+    Load(Load),
+    /// Serve the simulated Bedrock until SIGTERM.
+    Bedrock(Bedrock),
+    /// Exit 0 if something listens at the address.
+    Healthcheck {
+        /// Where.
+        address: SocketAddr,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Demo {
+    /// Folder for the recordings and transcripts.
+    #[arg(long, default_value = "recordings")]
+    pub(crate) out: PathBuf,
+    /// Scenario file; the lab's own if left out.
+    #[arg(long)]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Factor on the model's pauses and delays; 1 is as slow as the real model.
+    #[arg(long, default_value = "0.6", value_parser = pace)]
+    pub(crate) pace: Pace,
+    /// Seed of everything that the lab draws.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct Call {
+    #[command(flatten)]
+    pub(crate) line: Line,
+    /// Scenario file; the lab's own if left out.
+    #[arg(long)]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Which of the scenario's calls; the first if left out.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Folder for the recording and the transcript; none are left if left out.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Seed of everything that the lab draws.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// The edge that is called.
+#[derive(Args)]
+pub(crate) struct Line {
+    /// Where the edge listens, such as http://127.0.0.1:3000. The lab dials it as its load balancer would.
+    #[arg(long)]
+    pub(crate) edge: String,
+    /// The edge's PUBLIC_URL.
+    #[arg(long, env = "PUBLIC_URL", default_value = "https://voice.example.test")]
+    pub(crate) public_url: String,
+    /// The edge's Twilio auth token; of a comma list the first signs.
+    #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
+    pub(crate) auth_token: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Load {
+    #[command(flatten)]
+    pub(crate) line: Line,
+    /// How many calls.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) calls: u16,
+    /// How long each caller speaks.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+    /// Seconds until all calls have been placed; a tenth of a second for each if left out.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub(crate) ramp: Option<u64>,
+    /// A process to watch: its id, or its name. May be repeated.
+    #[arg(long = "pid")]
+    pub(crate) processes: Vec<String>,
+    /// Gets the report.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+    /// What is called sends back what it hears.
+    #[arg(long, conflicts_with = "bedrock_listen")]
+    pub(crate) echo: bool,
+    /// Serve the simulated Bedrock here, with a model that echoes, for the edge's worker to use.
+    #[arg(long, requires = "ca_out")]
+    pub(crate) bedrock_listen: Option<SocketAddr>,
+    /// Where to write the certificate authority that the worker must trust (AWS_CA_BUNDLE).
+    #[arg(long, requires = "bedrock_listen")]
+    pub(crate) ca_out: Option<PathBuf>,
+    /// Seed of everything that the lab draws.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct Bedrock {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8443")]
+    pub(crate) listen: SocketAddr,
+    /// A DNS name or address for the certificate, besides 127.0.0.1 and localhost. May be repeated.
+    #[arg(long = "name")]
+    pub(crate) names: Vec<String>,
+    /// Where to write the certificate authority that clients must trust (AWS_CA_BUNDLE).
+    #[arg(long)]
+    pub(crate) ca_out: PathBuf,
+    /// Scenario file; the lab's own if left out.
+    #[arg(long)]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Factor on the model's pauses and delays.
+    #[arg(long, default_value = "1", value_parser = pace)]
+    pub(crate) pace: Pace,
+    /// How quick the model is: real, fast or slow.
+    #[arg(long, default_value = "real")]
+    pub(crate) profile: Profile,
+    /// What goes wrong in every session: NAME, NAME=VALUE, either with @MOMENT. May be repeated.
+    #[arg(long = "fault", value_name = "FAULT")]
+    pub(crate) faults: Vec<Fault>,
+    /// How likely each fault strikes a session, from 0 to 1.
+    #[arg(long, default_value = "1")]
+    pub(crate) fault_probability: Probability,
+    /// Seed of everything that is drawn; drawn itself if left out.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Numbers of rules that are not to be enforced, with commas between them.
+    #[arg(long, value_name = "RULES")]
+    pub(crate) waive: Option<Waived>,
+    /// Sessions at a time.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) max_sessions: usize,
+    /// Streams at a time on one connection.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) max_concurrent_streams: u32,
+    /// Silence of the client that ends a session.
+    #[arg(long, default_value = "55s", value_parser = humantime::parse_duration)]
+    pub(crate) idle_limit: Duration,
+    /// How likely an interactive text is refused as if audio had slipped into it, from 0 to 1.
+    #[arg(long, default_value = "0")]
+    pub(crate) slipped_audio: Probability,
+    /// Refuse history whose roles do not alternate.
+    #[arg(long)]
+    pub(crate) strict_history: bool,
+}
+
+impl Bedrock {
+    pub(crate) fn settings(self, script: Script) -> bedrock::Settings {
+        bedrock::Settings {
+            script,
+            pace: self.pace,
+            profile: self.profile,
+            faults: self.faults,
+            fault_probability: self.fault_probability,
+            waived: self.waive.unwrap_or_default(),
+            max_sessions: self.max_sessions,
+            max_concurrent_streams: self.max_concurrent_streams,
+            idle_limit: self.idle_limit,
+            slipped_audio: self.slipped_audio,
+            strict_history: self.strict_history,
+            keep_audio: false,
+            ..bedrock::Settings::default()
+        }
+    }
+}
+
+fn pace(text: &str) -> Result<Pace, String> {
+    text.parse().ok().and_then(Pace::new).ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bedrock(flags: &[&str]) -> Result<bedrock::Settings, String> {
+        let command = ["phone-lab", "bedrock", "--ca-out", "ca.pem"];
+        match Cli::try_parse_from(command.iter().chain(flags)).map_err(|error| error.to_string())?.command {
+            Command::Bedrock(options) => Ok(options.settings(Script::default())),
+            Command::Demo(_) | Command::Call(_) | Command::Load(_) | Command::Healthcheck { .. } => {
+                unreachable!("another command")
+            }
+        }
+    }
+
+    #[test]
+    fn the_flags_of_bedrock_are_its_settings() {
+        let faults = ["--fault", "reset@sent:3", "--fault", "padding", "--fault-probability", "0.5"];
+        let rules = ["--waive", "31,43", "--strict-history", "--slipped-audio", "0.05", "--idle-limit", "295s"];
+        let rest = ["--profile", "slow", "--max-sessions", "2", "--max-concurrent-streams", "3"];
+        let settings = bedrock(&[&faults[..], &rules, &rest].concat()).unwrap();
+        assert_eq!(settings.faults, ["reset@sent:3", "padding"].map(|fault| fault.parse::<Fault>().unwrap()));
+        assert_eq!(settings.fault_probability, "0.5".parse().unwrap());
+        assert_eq!((settings.waived, settings.strict_history), ("31,43".parse().unwrap(), true));
+        assert_eq!(settings.slipped_audio, "0.05".parse().unwrap());
+        assert_eq!((settings.idle_limit, settings.profile), (Duration::from_secs(295), Profile::Slow));
+        assert_eq!((settings.max_sessions, settings.max_concurrent_streams), (2, 3));
+    }
+
+    #[test]
+    fn without_flags_bedrock_is_strict_and_well() {
+        let (settings, usual) = (bedrock(&[]).unwrap(), bedrock::Settings::default());
+        assert_eq!((settings.faults, settings.waived), (Vec::new(), Waived::NONE));
+        assert_eq!((settings.idle_limit, settings.profile), (usual.idle_limit, usual.profile));
+        assert_eq!(settings.max_concurrent_streams, usual.max_concurrent_streams);
+    }
+
+    #[test]
+    fn wrong_flags_are_explained() {
+        assert!(bedrock(&["--fault", "explode"]).err().unwrap().contains("there is no fault"));
+        assert!(bedrock(&["--waive", "23"]).err().unwrap().contains("not the number of a rule that can be waived"));
+    }
+}
