@@ -8,7 +8,7 @@ use phone_lab::{
 
 use sonic_worker::agent::Agent;
 
-use crate::support::{assert_heard_as_said, assert_nothing_left, caller, pair, play, start_with};
+use crate::support::{assert_heard_as_said, assert_nothing_left, caller, live_call, pair, play, start_with};
 
 const SCRIPT: &str = "greeting: 'good morning, how are you today'";
 
@@ -115,12 +115,7 @@ async fn a_model_that_takes_the_session_and_then_says_nothing_leads_to_a_sentenc
 async fn a_call_that_a_drain_cuts_short_still_hears_its_own_workers_words() {
     let bedrock = bedrock::Settings { script: Script::from_yaml(SCRIPT).unwrap(), ..bedrock::Settings::default() };
     let pair = start_with(bedrock, vec![("DRAIN_SECONDS", "0".to_owned())]).await;
-    let twilio = pair.twilio.clone();
-    let live =
-        tokio::spawn(async move { twilio.call(caller("[listen, listen, listen]"), CallOptions::default()).await });
-    while pair.bedrock.live_sessions() == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let live = live_call(&pair, "[listen, listen, listen]").await;
     pair.worker_lifecycle.soft_stop().cancel();
     let said = live.await.unwrap().spoken_by_twilio;
     assert_eq!(said, [Agent::demo().apology], "the edge's own words would say that no worker could be asked");
@@ -129,12 +124,7 @@ async fn a_call_that_a_drain_cuts_short_still_hears_its_own_workers_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_whose_worker_is_gone_hears_a_sentence() {
     let pair = pair(SCRIPT).await;
-    let twilio = pair.twilio.clone();
-    let live =
-        tokio::spawn(async move { twilio.call(caller("[listen, listen, listen]"), CallOptions::default()).await });
-    while pair.bedrock.live_sessions() == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let live = live_call(&pair, "[listen, listen, listen]").await;
     pair.worker_lifecycle.soft_stop().cancel();
     pair.worker_lifecycle.hard_stop().cancel();
     assert_caller_hears_a_sentence(&live.await.unwrap());

@@ -7,7 +7,7 @@ use phone_lab::{
     twilio::{CallEnd, CallEvent, CallOptions, CallReport, CallerScript, Happening},
 };
 
-use crate::support::{assert_nothing_left, caller, pair, start};
+use crate::support::{assert_nothing_left, caller, live_call, pair, start};
 
 const SCRIPT: &str = "greeting: 'good morning, this is a rather long greeting to be interrupted by a hang-up'";
 
@@ -75,13 +75,7 @@ async fn when_the_media_socket_vanishes_the_session_is_closed_by_the_book_and_th
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_lets_live_calls_end_and_takes_no_new_ones() {
     let pair = pair(SCRIPT).await;
-    let twilio = pair.twilio.clone();
-    let live = tokio::spawn(async move {
-        twilio.call(caller("[listen, say: still there, listen, hang_up]"), CallOptions::default()).await
-    });
-    while pair.bedrock.live_sessions() == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let live = live_call(&pair, "[listen, say: still there, listen, hang_up]").await;
     pair.edge_lifecycle.soft_stop().cancel();
     let refused = pair.twilio.call(caller("[listen]"), CallOptions::default()).await;
     assert!(refused.spoken_by_twilio[0].contains("orry"), "{:?}", refused.spoken_by_twilio);

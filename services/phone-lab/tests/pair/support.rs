@@ -8,6 +8,7 @@ use phone_lab::{
     pair::{Pair, Settings},
     twilio::{CallOptions, CallReport, CallerScript},
 };
+use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 /// Ten times faster than the real model; audio stays as long as it is.
@@ -48,6 +49,16 @@ pub(crate) async fn play(pair: &Pair, caller: CallerScript, options: CallOptions
 pub(crate) fn assert_heard_as_said(call: &CallReport, sessions: &[SessionReport]) {
     let differences = oracle::differences(call, sessions, &phone_lab::demo::human_words(call));
     assert_eq!(differences, Vec::<String>::new(), "{call:?}");
+}
+
+/// A call that takes these steps beside the test, once the model has its session.
+pub(crate) async fn live_call(pair: &Pair, steps: &str) -> JoinHandle<CallReport> {
+    let (twilio, caller) = (pair.twilio.clone(), caller(steps));
+    let call = tokio::spawn(async move { twilio.call(caller, CallOptions::default()).await });
+    while pair.bedrock.live_sessions() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    call
 }
 
 /// What the worker wrote down about the call.
