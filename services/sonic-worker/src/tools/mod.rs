@@ -42,22 +42,28 @@ pub enum ToolError {
 
 /// The tools of a worker.
 #[derive(Clone)]
-pub struct Tools(Arc<[Box<dyn Tool>]>);
+pub struct Tools(Arc<[Offered]>);
+
+/// A tool and what the model is told of it, which is asked for once.
+struct Offered {
+    spec: ToolSpec,
+    tool: Box<dyn Tool>,
+}
 
 impl Tools {
     /// The built-in ones.
     pub fn built_in(clock: Clock) -> Self {
-        Self(Arc::new([Box::new(DateAndTime::new(clock)), Box::new(CancelReservation)]))
+        Self::of([Box::new(DateAndTime::new(clock)) as Box<dyn Tool>, Box::new(CancelReservation)])
     }
 
-    /// These ones, for tests.
+    /// These ones.
     pub fn of(tools: impl IntoIterator<Item = Box<dyn Tool>>) -> Self {
-        Self(tools.into_iter().collect())
+        Self(tools.into_iter().map(|tool| Offered { spec: tool.spec(), tool }).collect())
     }
 
     /// What a model is offered: these tools, hanging up, and a human where one can be reached.
     pub fn specs(&self, transfer_available: bool) -> Vec<ToolSpec> {
-        let mut specs: Vec<_> = self.0.iter().map(|tool| tool.spec()).collect();
+        let mut specs: Vec<_> = self.0.iter().map(|offered| offered.spec.clone()).collect();
         specs.push(hang_up());
         specs.extend(transfer_available.then(support));
         specs
@@ -65,7 +71,7 @@ impl Tools {
 
     /// Runs a tool; what goes wrong becomes a result that tells the model so.
     pub async fn run(&self, name: &str, input: Value) -> Value {
-        let Some(tool) = self.0.iter().find(|tool| tool.spec().name == name) else {
+        let Some(Offered { tool, .. }) = self.0.iter().find(|offered| offered.spec.name == name) else {
             return json!({ "error": format!("there is no tool {name}") });
         };
         tool.run(input).await.unwrap_or_else(|error| json!({ "error": error.to_string() }))
@@ -93,6 +99,6 @@ fn support() -> ToolSpec {
 
 impl std::fmt::Debug for Tools {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|tool| tool.spec().name)).finish()
+        f.debug_list().entries(self.0.iter().map(|offered| offered.spec.name)).finish()
     }
 }
