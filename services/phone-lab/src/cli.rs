@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use phone_lab::bedrock::{self, Fault, Pace, Probability, Profile, Script, Waived};
+use phone_lab::{
+    bedrock::{self, Fault, Pace, Probability, Profile, Script, Waived},
+    probe::Probe,
+};
 
 /// Plays Twilio and Bedrock, strictly, with callers who know what they hear.
 #[derive(Parser)]
@@ -24,6 +27,9 @@ pub(crate) enum Command {
     Load(Load),
     /// Serve the simulated Bedrock until SIGTERM.
     Bedrock(Bedrock),
+    /// Compare a simulator with the real service, on an account of yours; exit 0 only if they do the same.
+    #[command(subcommand)]
+    Probe(Probe),
     /// Exit 0 if something listens at the address.
     Healthcheck {
         /// Where.
@@ -193,7 +199,11 @@ mod tests {
         let command = ["phone-lab", "bedrock", "--ca-out", "ca.pem"];
         match Cli::try_parse_from(command.iter().chain(flags)).map_err(|error| error.to_string())?.command {
             Command::Bedrock(options) => Ok(options.settings(Script::default())),
-            Command::Demo(_) | Command::Call(_) | Command::Load(_) | Command::Healthcheck { .. } => {
+            Command::Demo(_)
+            | Command::Call(_)
+            | Command::Load(_)
+            | Command::Probe(_)
+            | Command::Healthcheck { .. } => {
                 unreachable!("another command")
             }
         }

@@ -4,6 +4,7 @@
 //! - [`tones`] is how text becomes sound and is understood again; [`mulaw`] and [`speech`] carry it.
 //! - [`scenario`] says who does what; [`oracle`] whether everything was heard as it was said; [`recording`] keeps it.
 //! - [`pair`] starts the services under test in this process, for the demo and for tests.
+//! - [`probe`] compares the simulators with the real services.
 //! - [`demo`], [`call`] and [`load`] are commands of the binary.
 
 pub mod bedrock;
@@ -13,6 +14,7 @@ pub mod load;
 pub mod mulaw;
 pub mod oracle;
 pub mod pair;
+pub mod probe;
 pub mod recording;
 pub mod scenario;
 mod show;

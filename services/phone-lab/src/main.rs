@@ -43,6 +43,7 @@ async fn main() -> ExitCode {
         Command::Call(call) => run_call(call).await,
         Command::Load(load) => run_load(load).await,
         Command::Bedrock(bedrock) => run_bedrock(bedrock).await.map(|()| true),
+        Command::Probe(probe) => probe.run(Clock).await,
         Command::Healthcheck { address } => {
             let connected = TcpStream::connect_timeout(&address, Duration::from_secs(2));
             connected.map(|_| true).context("nothing listens there")
