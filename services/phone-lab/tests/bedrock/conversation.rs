@@ -61,10 +61,19 @@ async fn a_conversation_is_held_and_closed_by_the_book() {
 }
 
 #[tokio::test]
-async fn a_caller_who_speaks_up_interrupts_and_is_answered() {
+async fn a_caller_who_speaks_up_after_a_tool_was_used_interrupts_and_is_answered() {
     let lab = Lab::start(quick(SCRIPT)).await;
     let client = lab.client().await;
     let mut call = call(&client).await;
+    call.say("please cancel it").await;
+    let tool = call.until("toolUse", |_| true).await;
+    call.send(tool_start("T", tool["toolUseId"].as_str().unwrap())).await;
+    call.send(tool_result("T", json!(r#"{"number":"R-1"}"#))).await;
+    call.send(end("T")).await;
+    // The second time is the FINAL text, after which speaking is no barge-in.
+    for _ in 0..2 {
+        call.until("textOutput", |text| text["content"] == "reservation R-1 is cancelled.").await;
+    }
     call.say("tell me a story").await;
     call.until("audioOutput", |_| true).await;
     call.hear(&tones::speak("stop that")).await;
@@ -81,10 +90,12 @@ async fn a_caller_who_speaks_up_interrupts_and_is_answered() {
     assert_eq!(reply["content"], "you said stop that");
     assert_eq!(call.close().await, End::Clean);
     let report = lab.report();
-    let cut = report.said[0].interrupted_at_sample.unwrap();
-    assert!(cut <= report.said[0].pcm.len(), "{cut}");
-    assert!(report.said[0].pcm.len() < tones::speak(&report.said[0].text).len());
-    assert_eq!(report.said[1].interrupted_at_sample, None);
+    assert_eq!((&report.violations[..], report.end), (&[][..], Some(SessionEnd::ByTheBook)));
+    let [filler, answer, story, reply] = &report.said[..] else { panic!("{:?}", report.said) };
+    let cut = story.interrupted_at_sample.unwrap();
+    assert!(cut <= story.pcm.len(), "{cut}");
+    assert!(story.pcm.len() < tones::speak(&story.text).len());
+    assert!([filler, answer, reply].iter().all(|said| said.interrupted_at_sample.is_none()));
 }
 
 #[tokio::test]

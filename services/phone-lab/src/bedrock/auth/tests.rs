@@ -115,11 +115,11 @@ fn a_message_that_is_altered_or_out_of_order_does_not_chain() {
 }
 
 #[test]
-fn message_dates_may_neither_be_far_off_nor_go_backwards() {
+fn message_dates_may_go_backwards_but_not_be_far_off() {
     let mut chunks = verifier();
-    let early = now() - SignedDuration::from_secs(2);
+    let early = now() - SignedDuration::from_secs(20);
     let signature = chunks.expected(early, b"");
-    assert_eq!(chunks.verify(early, &signature, b"", now()), Err(ChunkError::Backwards));
+    assert_eq!(chunks.verify(early, &signature, b"", now()), Ok(()));
     let signature = chunks.expected(now(), b"");
     let later = now() + SignedDuration::from_mins(6);
     assert_eq!(chunks.verify(now(), &signature, b"", later), Err(ChunkError::Skew));

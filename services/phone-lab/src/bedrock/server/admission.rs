@@ -68,7 +68,9 @@ impl Shared {
 fn operation(head: &Parts) -> Result<String, Refusal> {
     let path = head.uri.path().strip_prefix("/model/");
     let model = path.and_then(|path| path.strip_suffix("/invoke-with-bidirectional-stream"));
-    let model = model.filter(|model| !model.contains('/') && head.method == Method::POST && head.uri.query().is_none());
+    // The Python SDK sends a question mark with nothing behind it, and is understood.
+    let bare = head.uri.query().is_none_or(str::is_empty);
+    let model = model.filter(|model| !model.contains('/') && head.method == Method::POST && bare);
     let Some(model) = model else {
         return Err(Refusal::new(404, "UnknownOperationException", "there is no such operation"));
     };
@@ -97,7 +99,8 @@ mod tests {
     #[test]
     fn there_is_one_operation() {
         let path = "/model/amazon.nova-2-sonic-v1%3A0/invoke-with-bidirectional-stream";
-        assert_eq!(operation_of("POST", path), Ok("amazon.nova-2-sonic-v1:0".into()));
+        let known = Ok("amazon.nova-2-sonic-v1:0".to_owned());
+        assert_eq!((operation_of("POST", path), operation_of("POST", &format!("{path}?"))), (known.clone(), known));
         let unknown = Err((404, "UnknownOperationException".to_owned()));
         assert_eq!(operation_of("GET", path), unknown);
         assert_eq!(operation_of("POST", &format!("{path}?a=b")), unknown);
