@@ -17,10 +17,11 @@ const PUBLIC_URL: &str = "https://voice.example.test";
 async fn a_caller_is_led_through_the_menus_of_either_library_to_a_human() {
     for language in Language::ALL {
         let server = Server::start(language).await;
-        let report = server.call("listen, { press: '1' }", CallOptions::default()).await;
+        let report = server.call("listen, { press: '2' }, listen, { press: '1' }", CallOptions::default()).await;
         assert_eq!((report.end, report.code_numbers()), (CallEnd::HungUpByDocument, vec![]), "{language:?}");
         assert_eq!(report.dialled, ["sip:desk@pbx.example.test"]);
-        assert_eq!(report.spoken_by_twilio, ["press one for a human", "the call is completed"]);
+        let menu = "press one for a human";
+        assert_eq!(report.spoken_by_twilio, [menu, menu, "the call is completed"]);
         assert!(report.heard.iter().any(|heard| heard.text == "human here"), "{:?}", report.heard);
     }
 }
