@@ -19,6 +19,10 @@ fn experiments(wanted: impl Fn(&Experiment) -> bool) -> Vec<Experiment> {
 async fn compare(service: Settings, experiments: &[Experiment]) -> Report {
     let simulator = Simulator::start(quick(Settings::default())).await.unwrap();
     let service = Simulator::start(quick(service)).await.unwrap();
+    compare_these(&simulator, &service, experiments).await
+}
+
+async fn compare_these(simulator: &Simulator, service: &Simulator, experiments: &[Experiment]) -> Report {
     let pace = Pace { parallel: NonZeroUsize::new(8).unwrap(), patience: Duration::from_secs(2) };
     probe::compare(&simulator.target, &service.target, experiments, pace, Clock).await.unwrap()
 }
@@ -65,16 +69,20 @@ async fn a_service_that_differs_is_found_out_by_rule() {
 }
 
 #[tokio::test]
-async fn a_service_with_other_limits_is_found_out_by_its_time_and_its_quota() {
-    let wanted = experiments(|e| e.rule == 52 || e.rule == 11);
-    let (one, three) = (Duration::from_secs(1), Duration::from_secs(3));
-    let strict = Settings { idle_limit: one, ..Settings::default() };
-    let generous = Settings { idle_limit: three, max_sessions: 100, ..Settings::default() };
-    let simulator = Simulator::start(quick(strict)).await.unwrap();
-    let service = Simulator::start(quick(generous)).await.unwrap();
-    let pace = Pace { parallel: NonZeroUsize::MIN, patience: Duration::from_secs(3) };
-    let report = probe::compare(&simulator.target, &service.target, &wanted, pace, Clock).await.unwrap();
-    assert_eq!(differing(&report), [11, 52], "{report}");
-    let idle = report.findings.iter().find(|finding| finding.rule == 52).unwrap();
+async fn a_service_with_another_idle_limit_is_found_out_by_its_time() {
+    let of = |seconds| quick(Settings { idle_limit: Duration::from_secs(seconds), ..Settings::default() });
+    let simulator = Simulator::start(of(1)).await.unwrap();
+    let service = Simulator::start(of(3)).await.unwrap();
+    let report = compare_these(&simulator, &service, &experiments(|e| e.rule == 52)).await;
+    assert_eq!(differing(&report), [52], "{report}");
+    let idle = &report.findings[0];
     assert!(idle.simulator_seconds >= 1.0 && idle.service_seconds >= 3.0, "{idle:?}");
+}
+
+#[tokio::test]
+async fn a_service_with_a_larger_quota_is_found_out_by_one_session_more() {
+    let service = Settings { max_sessions: 100, ..Settings::default() };
+    let report = compare(service, &experiments(|e| e.kind == Kind::Crowded)).await;
+    assert_eq!(differing(&report), [11], "{report}");
+    assert_eq!(report.findings[0].service, Outcome::Answered);
 }
