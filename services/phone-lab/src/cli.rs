@@ -3,8 +3,9 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+use jiff::{SignedDuration, Timestamp};
 use phone_lab::{
-    bedrock::{self, Fault, Pace, Probability, Profile, Script, Waived},
+    bedrock::{self, Fault, Pace, Probability, Profile, Script, TokenExpiry, Waived},
     probe::Probe,
 };
 
@@ -156,6 +157,18 @@ pub(crate) struct Bedrock {
     /// Streams at a time on one connection.
     #[arg(long, default_value_t = 200)]
     pub(crate) max_concurrent_streams: u32,
+    /// Speak HTTP/1.1 as well, to clients that do not offer h2.
+    #[arg(long)]
+    pub(crate) http1: bool,
+    /// The session token that has to come with the access key.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) session_token: Option<String>,
+    /// That token expires when the service has run for so long.
+    #[arg(long, value_name = "TIME", requires = "session_token", value_parser = humantime::parse_duration)]
+    pub(crate) token_expires_after: Option<Duration>,
+    /// What becomes of sessions that are open by then: nothing, exception or reset.
+    #[arg(long, value_name = "OUTCOME", default_value = "nothing")]
+    pub(crate) token_expiry: TokenExpiry,
     /// Silence of the client that ends a session.
     #[arg(long, default_value = "55s", value_parser = humantime::parse_duration)]
     pub(crate) idle_limit: Duration,
@@ -168,9 +181,15 @@ pub(crate) struct Bedrock {
 }
 
 impl Bedrock {
-    pub(crate) fn settings(self, script: Script) -> bedrock::Settings {
+    /// What the flags say, for a service that starts now.
+    pub(crate) fn settings(self, script: Script, now: Timestamp) -> bedrock::Settings {
+        let expires = |after: Duration| now.checked_add(SignedDuration::try_from(after).ok()?).ok();
         bedrock::Settings {
             script,
+            http1: self.http1,
+            session_token: self.session_token,
+            session_token_expires_at: self.token_expires_after.and_then(expires),
+            token_expiry: self.token_expiry,
             pace: self.pace,
             profile: self.profile,
             faults: self.faults,
@@ -197,15 +216,9 @@ mod tests {
 
     fn bedrock(flags: &[&str]) -> Result<bedrock::Settings, String> {
         let command = ["phone-lab", "bedrock", "--ca-out", "ca.pem"];
-        match Cli::try_parse_from(command.iter().chain(flags)).map_err(|error| error.to_string())?.command {
-            Command::Bedrock(options) => Ok(options.settings(Script::default())),
-            Command::Demo(_)
-            | Command::Call(_)
-            | Command::Load(_)
-            | Command::Probe(_)
-            | Command::Healthcheck { .. } => {
-                unreachable!("another command")
-            }
+        let cli = Cli::try_parse_from(command.iter().chain(flags)).map_err(|error| error.to_string())?;
+        let Command::Bedrock(options) = cli.command else { unreachable!("another command") };
+        Ok(options.settings(Script::default(), Timestamp::UNIX_EPOCH))
         }
     }
 
@@ -224,11 +237,22 @@ mod tests {
     }
 
     #[test]
+    fn the_flags_of_bedrock_set_a_token_that_expires_and_another_protocol() {
+        let token = ["--http1", "--session-token", "T", "--token-expires-after", "90s", "--token-expiry", "exception"];
+        let settings = bedrock(&token).unwrap();
+        assert_eq!((settings.http1, settings.session_token.as_deref()), (true, Some("T")));
+        assert_eq!(settings.session_token_expires_at, Timestamp::from_second(90).ok());
+        assert_eq!(settings.token_expiry, TokenExpiry::Exception);
+        assert!(bedrock(&["--token-expires-after", "90s"]).err().unwrap().contains("--session-token"));
+    }
+
+    #[test]
     fn without_flags_bedrock_is_strict_and_well() {
         let (settings, usual) = (bedrock(&[]).unwrap(), bedrock::Settings::default());
         assert_eq!((settings.faults, settings.waived), (Vec::new(), Waived::NONE));
         assert_eq!((settings.idle_limit, settings.profile), (usual.idle_limit, usual.profile));
         assert_eq!(settings.max_concurrent_streams, usual.max_concurrent_streams);
+        assert_eq!((settings.http1, settings.session_token, settings.token_expiry), (false, None, usual.token_expiry));
     }
 
     #[test]

@@ -186,7 +186,7 @@ async fn run_bedrock(options: Bedrock) -> anyhow::Result<()> {
     names.extend(options.names.iter().cloned());
     let script = scenario(options.scenario.clone())?.model;
     let (entropy, ca_out) = (options.seed.map_or_else(Entropy::from_os, Entropy::from_seed), options.ca_out.clone());
-    let settings = options.settings(script);
+    let settings = options.settings(script, Clock.wall());
     let lifecycle = Lifecycle::default();
     lifecycle.listen_for_signals()?;
     let server = Server::start(listener, &ca, &names, settings, Clock, entropy)?;

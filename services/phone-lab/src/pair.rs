@@ -61,7 +61,17 @@ pub struct Pair {
     pub worker_lifecycle: Lifecycle,
     edge: JoinHandle<anyhow::Result<Drained>>,
     worker: JoinHandle<anyhow::Result<Drained>>,
-    ca_file: PathBuf,
+    ca_file: CaFile,
+}
+
+/// A file that lasts as long as this does.
+struct CaFile(PathBuf);
+
+impl Drop for CaFile {
+    fn drop(&mut self) {
+        // Whoever removed it before has done what was to be done.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Pair {
@@ -79,7 +89,7 @@ impl Pair {
         let worker_admin = url(&listeners.admin)?;
         let mut environment = vec![
             ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", format!("https://{}", bedrock.address())),
-            ("AWS_CA_BUNDLE", ca_file.display().to_string()),
+            ("AWS_CA_BUNDLE", ca_file.0.display().to_string()),
             ("SONIC_WORKERS", worker_url.clone()),
             ("PUBLIC_URL", PUBLIC_URL.to_owned()),
             ("TWILIO_AUTH_TOKEN", Account::default().auth_token),
@@ -122,7 +132,7 @@ impl Pair {
 
     /// The certificate authority that the simulated service is trusted by, while the pair runs.
     pub fn ca_file(&self) -> &Path {
-        &self.ca_file
+        &self.ca_file.0
     }
 
     /// Drains the edge, then the worker, then stops the simulated service.
@@ -135,7 +145,6 @@ impl Pair {
         self.worker_lifecycle.soft_stop().cancel();
         let worker = self.worker.await.context("the worker panicked")??;
         self.bedrock.stop().await;
-        fs::remove_file(self.ca_file)?;
         anyhow::ensure!(edge == Drained::Whole && worker == Drained::Whole, "calls had to be ended to stop");
         Ok(())
     }
@@ -151,10 +160,10 @@ impl Pair {
     }
 }
 
-async fn start_bedrock(settings: bedrock::Settings, entropy: &mut Entropy) -> anyhow::Result<(Server, PathBuf)> {
+async fn start_bedrock(settings: bedrock::Settings, entropy: &mut Entropy) -> anyhow::Result<(Server, CaFile)> {
     let ca = CertificateAuthority::new()?;
-    let ca_file = std::env::temp_dir().join(format!("phone-lab-ca-{}.pem", Entropy::from_os().uuid()));
-    ca.write_pem(&ca_file)?;
+    let ca_file = CaFile(std::env::temp_dir().join(format!("phone-lab-ca-{}.pem", Entropy::from_os().uuid())));
+    ca.write_pem(&ca_file.0)?;
     let names = ["127.0.0.1".to_owned()];
     let server = Server::start(loopback().await?, &ca, &names, settings, Clock, entropy.fork())?;
     Ok((server, ca_file))

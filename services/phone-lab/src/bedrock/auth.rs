@@ -4,7 +4,7 @@
 //! sharing no code with the client's signer, so that both agreeing means something. Pure: the time is an argument.
 
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, Uri, request::Parts};
+use http::{HeaderMap, request::Parts};
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use sha2::{Digest, Sha256};
 
@@ -14,6 +14,8 @@ use super::{fault::Refusal, waived::Waived};
 const SERVICE: &str = "bedrock";
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const DATE_FORMAT: &str = "%Y%m%dT%H%M%SZ";
+/// What the client of a session token is told that has expired.
+pub(super) const EXPIRED: &str = "The security token included in the request is expired";
 /// How far a client's clock may be off.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
@@ -48,8 +50,7 @@ impl Keyring {
             return Err(Refusal::new(403, "UnrecognizedClientException", message));
         }
         if self.expires_at.is_some_and(|expiry| expiry <= now) {
-            let message = "The security token included in the request is expired";
-            return Err(Refusal::new(403, "ExpiredTokenException", message));
+            return Err(Refusal::new(403, "ExpiredTokenException", EXPIRED));
         }
         let stamp = text(&request.headers, "x-amz-date").ok_or_else(|| mismatch("x-amz-date is missing"))?;
         let date = parse_date(stamp).ok_or_else(|| mismatch("x-amz-date is malformed"))?;
@@ -196,7 +197,7 @@ fn canonical_request(request: &Parts, signed_headers: &str) -> Option<String> {
     let mut canonical = format!("{}\n{}\n\n", request.method, encode_again(request.uri.path()));
     for name in signed_headers.split(';') {
         let value = match name {
-            "host" | ":authority" => authority(&request.uri)?.to_owned(),
+            "host" | ":authority" => authority(request)?.to_owned(),
             name => canonical_value(&request.headers, name)?,
         };
         canonical.push_str(&format!("{name}:{value}\n"));
@@ -208,8 +209,9 @@ fn canonical_request(request: &Parts, signed_headers: &str) -> Option<String> {
     Some(canonical)
 }
 
-fn authority(uri: &Uri) -> Option<&str> {
-    uri.authority().map(http::uri::Authority::as_str)
+/// The host of a request: HTTP/2 has it in the URI, HTTP/1.1 in a header.
+fn authority(request: &Parts) -> Option<&str> {
+    request.uri.authority().map(http::uri::Authority::as_str).or_else(|| text(&request.headers, "host"))
 }
 
 /// A header's values, trimmed, inner runs of spaces as one, joined by commas.

@@ -1,12 +1,14 @@
 //! What can go wrong on purpose, and how the service words a refusal.
 
 mod parse;
+mod risk;
 mod strikes;
 mod texts;
 
 use std::time::Duration;
 
 pub use parse::FaultError;
+pub(super) use risk::{Risk, WrittenRisk};
 pub(super) use strikes::Strikes;
 
 /// One thing that goes wrong in one session.
@@ -25,6 +27,15 @@ pub enum Fault {
         /// Which one.
         kind: ExceptionKind,
         /// Its text.
+        message: String,
+        /// When.
+        at: Moment,
+    },
+    /// The stream ends with a frame of `:message-type` `error`, which the service model does not have.
+    Error {
+        /// Its `:error-code`.
+        code: String,
+        /// Its `:error-message`.
         message: String,
         /// When.
         at: Moment,
@@ -78,6 +89,7 @@ impl Fault {
         match self {
             Self::Refuse(_) | Self::NeverAnswer | Self::SlowAnswer(_) | Self::ContentFilter(_) | Self::Quirk(_) => None,
             Self::Exception { at, .. }
+            | Self::Error { at, .. }
             | Self::ResetStream(at)
             | Self::ResetStreamWithoutError(at)
             | Self::DropConnection(at)
@@ -90,12 +102,13 @@ impl Fault {
     }
 }
 
-/// When a fault strikes. Not scaled by the pace.
+/// When a fault strikes, from where its session, or the entry of the dialogue that brings it, begins. Not scaled by the
+/// pace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// This long after the response began.
+    /// This long after the response began, or the entry was reached.
     After(Duration),
-    /// Right after the first `audioOutput`.
+    /// Right after the first `audioOutput` from there on.
     FirstAudio,
     /// Right after so many events of the service, from 1.
     AfterSent(u32),
@@ -120,6 +133,8 @@ pub enum ExceptionKind {
     ServiceUnavailable,
     /// `InvalidSignatureException`: not in the model, sent when a message's signature does not chain.
     InvalidSignature,
+    /// `ExpiredTokenException`: not in the model, sent when the session token expires in mid-stream, if anything is.
+    ExpiredToken,
 }
 
 impl ExceptionKind {
@@ -133,6 +148,7 @@ impl ExceptionKind {
             Self::ModelTimeout => "modelTimeoutException",
             Self::ServiceUnavailable => "serviceUnavailableException",
             Self::InvalidSignature => "InvalidSignatureException",
+            Self::ExpiredToken => "ExpiredTokenException",
         }
     }
 }

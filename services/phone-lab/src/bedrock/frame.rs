@@ -17,6 +17,8 @@ const OVERHEAD: usize = 16;
 const MAX_HEADERS: usize = 128 * 1024;
 const MAX_PAYLOAD: usize = 24 * 1024 * 1024;
 const MAX_EVENT: usize = 1_000_000;
+/// Longer than any text that a header is given here, and short enough for one.
+const MAX_VALUE: usize = 16 * 1024;
 
 /// The bytes are no event stream; nothing after them can be understood.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +148,13 @@ pub(super) fn encode_exception(kind: &str, message: &str) -> Bytes {
     encode([(":exception-type", &kind), (":content-type", "application/json"), (":message-type", "exception")], payload)
 }
 
+/// The frame of an error that the service model does not have; it has no payload ("Amazon Event Stream Specification").
+pub(super) fn encode_error(code: &str, message: &str) -> Bytes {
+    let message = &message[..message.floor_char_boundary(MAX_VALUE)];
+    let code = &code[..code.floor_char_boundary(MAX_VALUE)];
+    encode([(":message-type", "error"), (":error-code", code), (":error-message", message)], String::new())
+}
+
 fn encode(headers: [(&'static str, &str); 3], payload: String) -> Bytes {
     let header = |(name, value): (&'static str, &str)| Header::new(name, HeaderValue::String(value.to_owned().into()));
     let message = Message::new_from_parts(headers.map(header).into(), payload);
@@ -234,6 +243,16 @@ pub(super) mod tests {
         let payload: serde_json::Value = serde_json::from_slice(frame.payload()).unwrap();
         let expected = serde_json::json!({"message": "x", "originalStatusCode": 500, "originalMessage": "x"});
         assert_eq!(payload, expected);
+    }
+
+    #[test]
+    fn an_error_is_all_headers() {
+        let frame = frames(&encode_error("Oops", "all is lost")).remove(0);
+        let value = |name| header(&frame, name).unwrap().as_string().unwrap().as_str();
+        assert_eq!(value(":message-type"), "error");
+        assert_eq!((value(":error-code"), value(":error-message")), ("Oops", "all is lost"));
+        assert!(frame.payload().is_empty() && frame.headers().len() == 3);
+        assert_eq!(frames(&encode_error(&"\u{e9}".repeat(99_999), "")).len(), 1);
     }
 
     #[test]

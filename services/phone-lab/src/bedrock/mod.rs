@@ -1,6 +1,6 @@
 //! A strict Amazon Bedrock that speaks `InvokeModelWithBidirectionalStream` as Nova Sonic does.
 //!
-//! [`Server`] is the real wire: TLS with ALPN h2, Signature Version 4 on the request and on every message, event-stream
+//! [`Server`] is the real wire: TLS with ALPN h2 (and HTTP/1.1 where that is wanted), Signature Version 4 on the request and on every message, event-stream
 //! frames. Behind it each session is three pure parts: frames and signatures (`intake`), the order of events (`rules`)
 //! and the model (`model`), which hears and speaks tone words and follows a [`Script`]. One task per session drives them
 //! and keeps the [`SessionReport`]. What goes wrong on purpose is a [`Fault`]. Rules by
@@ -35,10 +35,11 @@ pub use echo::{Echo, EchoListener, EchoReply};
 pub use fault::{ExceptionKind, Fault, FaultError, Moment, Quirk, Refusal};
 pub use probability::{NoProbability, Probability};
 pub use report::{
-    HeardUtterance, ModelEvent, ModelEventKind, SaidUtterance, SessionEnd, SessionId, SessionReport, ToolReport, Usage,
+    HeardUtterance, ModelEvent, ModelEventKind, Protocol, SaidUtterance, SessionEnd, SessionId, SessionReport,
+    ToolReport, Usage,
 };
 pub use script::{Script, ScriptError};
 pub use server::Server;
-pub use settings::{HistoryLimits, Pace, Settings};
+pub use settings::{HistoryLimits, NoTokenExpiry, Pace, Settings, TokenExpiry};
 pub use timing::{NoProfile, Profile};
 pub use waived::{NoSuchRule, Waived};

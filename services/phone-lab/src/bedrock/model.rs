@@ -4,6 +4,7 @@
 //! [`Model::poll_output`] to `None`, and come back at [`Model::poll_deadline`] or with the next input. Behaviour and
 //! timing follow AWS's "Event flow", "Barge-in" and "Asynchronous tool calling" and what measurements report.
 
+mod asking;
 mod barge_in;
 mod confirming;
 mod echoing;
@@ -11,25 +12,26 @@ mod listening;
 mod uttering;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use offhook_hosting::entropy::Entropy;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 
+pub(super) use self::asking::{Ask, Asking};
 use self::confirming::Confirming;
 use super::{
     echo::EchoListener,
     events::{Generation, SampleRate, Sensitivity},
-    fault::{ExceptionKind, Quirk},
+    fault::{ExceptionKind, Fault, Quirk, Risk},
     hearing::Hearing,
     playout::{Cut, Playout},
     report::{HeardUtterance, Usage},
     rules::Input,
-    script::{Reaction, ToolPlan},
+    script::Reaction,
     settings::Settings,
     speaking::{Speaking, Step, sentences},
     timing::Timing,
@@ -50,6 +52,8 @@ pub(super) enum Output {
     Audio(String),
     /// Put this on record.
     Note(Note),
+    /// Let this go wrong, from here on.
+    Fault(Fault),
     /// End the session with this exception.
     TimeOut(ExceptionKind, String),
 }
@@ -88,7 +92,10 @@ pub(super) struct Model {
     timing: Timing,
     quirks: Vec<Quirk>,
     generation: Generation,
-    entropy: Entropy,
+    /// A sequence for each purpose, so that when something happens does not change what else is drawn.
+    ids: Entropy,
+    delays: Entropy,
+    chances: Entropy,
     session: Uuid,
     phase: Phase,
     sensitivity: Sensitivity,
@@ -111,13 +118,15 @@ pub(super) struct Model {
     speeches: usize,
     /// The conversation has begun: there is history, or something was said.
     begun: bool,
-    asked: BTreeMap<String, ToolPlan>,
+    asking: Asking,
     /// What tools' results make the model say.
     follow_ups: VecDeque<String>,
     /// The last of them that a turn was begun with.
     resuming: Option<String>,
     usage: Usage,
     reported: Usage,
+    /// Events since then.
+    unreported: usize,
     opened: Instant,
     last_input: Instant,
     outputs: VecDeque<Output>,
@@ -155,16 +164,19 @@ impl Model {
         now: Instant,
     ) -> Self {
         let timing = settings.timing();
+        let (ids, mut delays, chances) = (entropy.fork(), entropy.fork(), entropy.fork());
         Self {
             echo: settings.echo.as_ref().map(|echo| echo.listener()),
             speaking: Speaking::new(timing.clone(), quirks.contains(&Quirk::AudioBursts)),
-            playout: Playout::new(timing.confirm(&mut entropy)),
+            playout: Playout::new(timing.confirm(&mut delays)),
             confirming: Confirming::new(quirks.contains(&Quirk::LateFinalTexts)),
             timing,
             quirks,
             settings,
             generation,
-            entropy,
+            ids,
+            delays,
+            chances,
             session,
             phase: Phase::New,
             sensitivity: Sensitivity::default(),
@@ -176,11 +188,12 @@ impl Model {
             spoken: 0,
             speeches: 0,
             begun: false,
-            asked: BTreeMap::new(),
+            asking: Asking::default(),
             follow_ups: VecDeque::new(),
             resuming: None,
             usage: Usage::default(),
             reported: Usage::default(),
+            unreported: 0,
             opened: now,
             last_input: now,
             outputs: VecDeque::new(),
@@ -192,7 +205,7 @@ impl Model {
         match input {
             Input::SessionStarted { sensitivity } => self.sensitivity = sensitivity,
             Input::PromptStarted { prompt, output_rate, tools } => {
-                let writer = Writer::new(self.session, self.entropy.uuid(), &prompt, output_rate);
+                let writer = Writer::new(self.session, self.ids.uuid(), &prompt, output_rate);
                 self.phase = Phase::InPrompt { writer, started: false };
                 self.tools = tools;
                 if self.is_odd(Quirk::EarlyUsage) {
@@ -292,7 +305,7 @@ impl Model {
             }
             let is_hearing = self.ear.as_ref().is_some_and(|ear| ear.hearing.is_hearing());
             let Some(text) = self.follow_ups.pop_front_if(|_| !is_hearing) else { return };
-            let delay = self.timing.think(&mut self.entropy);
+            let delay = self.timing.think(&mut self.delays);
             self.begin_turn(say(&text), delay, now);
             self.resuming = Some(text);
         }
@@ -318,37 +331,40 @@ impl Model {
         self.confirm_played(now);
         let steps = match self.settings.script.greeting() {
             Some(greeting) if !self.begun => say(greeting),
-            Some(_) | None => self.steps(self.settings.script.react_to_words(&text)),
+            Some(_) | None => self.react(self.settings.script.react_to_words(&text)),
         };
         self.begun = true;
         if self.is_odd(Quirk::EmptyTranscript) {
             self.transcribe("");
         }
-        let delay = self.timing.read(&mut self.entropy);
+        let delay = self.timing.read(&mut self.delays);
         self.begin_turn(steps, delay, now);
     }
 
-    /// A tool has a result.
-    fn resume(&mut self, tool_use_id: String, result: Map<String, Value>) {
-        if let Some(plan) = self.asked.remove(&tool_use_id) {
-            self.follow_ups.extend(plan.reply(&result));
-            let result = Value::Object(result);
-            self.usage.input_text += text_tokens(&result.to_string());
-            self.note(Note::ToolAnswered { tool_use_id, result });
-        }
+    /// What a reaction makes the model do. What may go wrong with it does so, or does not, from here on.
+    fn react(&mut self, reaction: Reaction) -> Vec<Step> {
+        let Reaction { say: texts, tools, meanwhile, reply, risks } = reaction;
+        self.risk(&risks);
+        let steps = texts.iter().flat_map(|text| say(text)).chain(self.asking.plan(tools, reply));
+        steps.chain(meanwhile.iter().flat_map(|text| say(text))).collect()
     }
 
-    /// What a reaction makes the model do.
-    fn steps(&self, reaction: Reaction) -> Vec<Step> {
-        let Reaction { say: texts, tool } = reaction;
-        let steps = texts.iter().flat_map(|text| say(text));
-        steps.chain(tool.map(Step::Tool)).collect()
+    fn risk(&mut self, risks: &[Risk]) {
+        for risk in risks {
+            let Some(fault) = risk.draw(&mut self.chances) else { continue };
+            if let Fault::Quirk(quirk) = fault {
+                self.quirks.push(quirk);
+                self.speaking.set_bursts(self.is_odd(Quirk::AudioBursts));
+                self.confirming.set_late(self.is_odd(Quirk::LateFinalTexts));
+            }
+            self.outputs.push_back(Output::Fault(fault));
+        }
     }
 
     fn begin_turn(&mut self, steps: Vec<Step>, delay: Duration, now: Instant) {
         self.confirming.begin_turn();
         self.resuming = None;
-        let think = self.timing.think(&mut self.entropy);
+        let think = self.timing.think(&mut self.delays);
         self.speaking.start(steps, now + delay, think);
     }
 

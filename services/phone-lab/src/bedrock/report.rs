@@ -23,6 +23,8 @@ pub struct SessionReport {
     pub id: SessionId,
     /// When the request arrived.
     pub opened_at: Timestamp,
+    /// How it arrived.
+    pub protocol: Protocol,
     /// The text of the SYSTEM block; empty until it came.
     pub system_prompt: String,
     /// How many messages of earlier conversation the client sent.
@@ -48,13 +50,14 @@ pub struct SessionReport {
 impl SessionReport {
     #[cfg(test)]
     pub(crate) fn of_nothing(entropy: &mut offhook_hosting::entropy::Entropy) -> Self {
-        Self::new(SessionId(entropy.uuid()), Timestamp::UNIX_EPOCH)
+        Self::new(SessionId(entropy.uuid()), Timestamp::UNIX_EPOCH, Protocol::Http2)
     }
 
-    pub(super) fn new(id: SessionId, opened_at: Timestamp) -> Self {
+    pub(super) fn new(id: SessionId, opened_at: Timestamp, protocol: Protocol) -> Self {
         Self {
             id,
             opened_at,
+            protocol,
             system_prompt: String::new(),
             history_messages: 0,
             heard: Vec::new(),
@@ -66,6 +69,24 @@ impl SessionReport {
             usage: Usage::default(),
             end: None,
         }
+    }
+}
+
+/// Which version of HTTP carries a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, with chunked bodies both ways at once.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http1 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        })
     }
 }
 

@@ -2,74 +2,81 @@
 //!
 //! ```yaml
 //! greeting: "hello. how can i help you?"    # answers the first interactive text of a session without history
+//! faults: [padding, { fault: "reset@sent:40", probability: 0.1 }]     # what goes wrong in whole sessions
 //! dialogue:
 //!   - speech: "I need to cancel my reservation"   # answers sound that is no tone words, and becomes its transcript
 //!     reply: "which one?"
 //!   - heard: "cancel"                       # answers what contains this, in whatever case
 //!     tool: { name: cancelReservation, input: { reservationId: "R-1042" }, filler: "one moment please." }
 //!     reply: "your reservation {tool.confirmation} is cancelled."     # said when the result is there
+//!   - heard: "compare"
+//!     tools: [{ name: price, input: { of: "a" }, reply: "a is {tool.price}." }, { name: price, input: { of: "b" } }]
+//!     meanwhile: "this takes a while."      # said while they are pending
+//!     reply: "that was all."                # said when all results are there
 //!   - heard: "bye"
 //!     say_first: "goodbye then."
 //!     tool: { name: hang_up }
+//!   - heard: "crash"
+//!     fault: drop                           # goes wrong when the entry is reached
 //! otherwise: "you said {heard}"
 //! ```
 //!
 //! The first entry that matches is used. `speech` entries are used in order, each once. `{heard}` is what was heard,
-//! `{tool.x}` the field `x` of the tool's result.
+//! `{tool.x}` the field `x` of the tool's result, or of the first result that has it.
+
+mod entry;
+mod template;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+
+pub(super) use self::entry::{Reaction, Reply, ToolPlan};
+use self::{
+    entry::{Entry, WrittenEntry},
+    template::{check_text, fill},
+};
+use super::fault::{Fault, Risk, WrittenRisk};
 
 const DEFAULT_OTHERWISE: &str = "you said {heard}";
-const TOOL_FIELD: &str = "tool.";
 
 /// A dialogue that is known to make sense.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "Unchecked")]
+#[serde(try_from = "Written")]
 pub struct Script {
     /// What the model says when interactive text opens the conversation.
     greeting: Option<String>,
     dialogue: Vec<Entry>,
     otherwise: String,
+    risks: Vec<Risk>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Unchecked {
+struct Written {
     greeting: Option<String>,
     #[serde(default)]
-    dialogue: Vec<Entry>,
+    dialogue: Vec<WrittenEntry>,
     #[serde(default = "default_otherwise")]
     otherwise: String,
+    #[serde(default)]
+    faults: Vec<WrittenRisk>,
 }
 
-impl TryFrom<Unchecked> for Script {
+impl TryFrom<Written> for Script {
     type Error = ScriptError;
 
-    fn try_from(Unchecked { greeting, dialogue, otherwise }: Unchecked) -> Result<Self, ScriptError> {
-        let script = Self { greeting, dialogue, otherwise };
-        script.check()?;
-        Ok(script)
+    fn try_from(Written { greeting, dialogue, otherwise, faults }: Written) -> Result<Self, ScriptError> {
+        check_text("greeting", greeting.as_deref(), &[])?;
+        check_text("otherwise", Some(&otherwise), &["heard"])?;
+        let numbered = dialogue.into_iter().enumerate();
+        let dialogue = numbered.map(|(index, entry)| entry.check(index + 1)).collect::<Result<_, _>>()?;
+        let risk = |written: WrittenRisk| written.check(str::parse::<Fault>).map_err(|why| no_fault("faults", &why));
+        let risks = faults.into_iter().map(risk).collect::<Result<_, _>>()?;
+        Ok(Self { greeting, dialogue, otherwise, risks })
     }
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    heard: Option<String>,
-    speech: Option<String>,
-    say_first: Option<String>,
-    tool: Option<Tool>,
-    reply: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tool {
-    name: String,
-    #[serde(default)]
-    input: Map<String, Value>,
-    filler: Option<String>,
+fn no_fault(place: &str, why: &dyn std::error::Error) -> ScriptError {
+    ScriptError::Fault { place: place.into(), why: why.to_string() }
 }
 
 /// Why a text is no script.
@@ -82,8 +89,19 @@ pub enum ScriptError {
     #[error("dialogue entry {0}: give either `heard` or `speech`")]
     Trigger(usize),
     /// An entry does nothing.
-    #[error("dialogue entry {0}: give a `reply`, a `tool` or both")]
+    #[error("dialogue entry {0}: give a `reply`, a `tool`, a `fault` or several of them")]
     NoReaction(usize),
+    /// Something is said while nothing is pending.
+    #[error("dialogue entry {0}: `meanwhile` needs a `tool`")]
+    NothingPending(usize),
+    /// What is to go wrong is no fault.
+    #[error("{place}: {why}")]
+    Fault {
+        /// Where it stands.
+        place: String,
+        /// Why it is none.
+        why: String,
+    },
     /// A placeholder that nothing fills.
     #[error("{place}: nothing fills `{{{placeholder}}}`")]
     Placeholder {
@@ -94,35 +112,10 @@ pub enum ScriptError {
     },
 }
 
-/// How the model reacts to something.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Reaction {
-    /// Said at once.
-    pub(super) say: Vec<String>,
-    /// Asked after that.
-    pub(super) tool: Option<ToolPlan>,
-}
-
-/// A tool to ask for and what to say when the result is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ToolPlan {
-    pub(super) name: String,
-    pub(super) input: Map<String, Value>,
-    reply: Option<String>,
-    heard: String,
-}
-
-impl ToolPlan {
-    /// What to say to the tool's result, if anything.
-    pub(super) fn reply(&self, result: &Map<String, Value>) -> Option<String> {
-        self.reply.as_ref().map(|reply| fill(reply, &self.heard, result))
-    }
-}
-
 impl Default for Script {
     /// Repeats what it heard.
     fn default() -> Self {
-        Self { greeting: None, dialogue: Vec::new(), otherwise: default_otherwise() }
+        Self { greeting: None, dialogue: Vec::new(), otherwise: default_otherwise(), risks: Vec::new() }
     }
 }
 
@@ -133,8 +126,13 @@ fn default_otherwise() -> String {
 impl Script {
     /// Reads and checks a script.
     pub fn from_yaml(yaml: &str) -> Result<Self, ScriptError> {
-        let unchecked: Unchecked = serde_saphyr::from_str(yaml).map_err(|error| ScriptError::Parse(Box::new(error)))?;
-        unchecked.try_into()
+        let written: Written = serde_saphyr::from_str(yaml).map_err(|error| ScriptError::Parse(Box::new(error)))?;
+        written.try_into()
+    }
+
+    /// What may go wrong in whole sessions.
+    pub(super) fn risks(&self) -> &[Risk] {
+        &self.risks
     }
 
     /// What to say when the conversation opens with interactive text.
@@ -144,104 +142,33 @@ impl Script {
 
     /// The transcript of the `n`th speech (from 0), if the script knows it.
     pub(super) fn speech(&self, n: usize) -> Option<&str> {
-        self.dialogue.iter().filter_map(|entry| entry.speech.as_deref()).nth(n)
+        self.dialogue.iter().filter_map(Entry::speech).nth(n)
     }
 
     /// The reaction to the `n`th speech, or to speech that the script does not know.
     pub(super) fn react_to_speech(&self, n: usize) -> Reaction {
-        match self.dialogue.iter().filter(|entry| entry.speech.is_some()).nth(n) {
-            Some(entry) => entry.reaction(entry.speech.as_deref().unwrap_or_default()),
-            None => self.otherwise("something"),
-        }
+        let mut speeches = self.dialogue.iter().filter_map(|entry| entry.speech().map(|speech| (entry, speech)));
+        speeches.nth(n).map_or_else(|| self.otherwise("something"), |(entry, speech)| entry.reaction(speech))
     }
 
     /// The reaction to words.
     pub(super) fn react_to_words(&self, heard: &str) -> Reaction {
         let folded = heard.to_lowercase();
-        let matches = |entry: &&Entry| entry.heard.as_ref().is_some_and(|part| folded.contains(&part.to_lowercase()));
-        self.dialogue.iter().find(matches).map_or_else(|| self.otherwise(heard), |entry| entry.reaction(heard))
+        self.dialogue
+            .iter()
+            .find(|entry| entry.answers(&folded))
+            .map_or_else(|| self.otherwise(heard), |entry| entry.reaction(heard))
     }
 
     fn otherwise(&self, heard: &str) -> Reaction {
-        Reaction { say: vec![fill(&self.otherwise, heard, &Map::new())], tool: None }
+        Reaction { say: vec![fill(&self.otherwise, heard, &[])], ..Reaction::default() }
     }
-
-    fn check(&self) -> Result<(), ScriptError> {
-        check_text("greeting", self.greeting.as_deref(), &[])?;
-        check_text("otherwise", Some(&self.otherwise), &["heard"])?;
-        for (index, entry) in self.dialogue.iter().enumerate() {
-            entry.check(index + 1)?;
-        }
-        Ok(())
-    }
-}
-
-impl Entry {
-    fn check(&self, number: usize) -> Result<(), ScriptError> {
-        if self.heard.is_some() == self.speech.is_some() {
-            return Err(ScriptError::Trigger(number));
-        }
-        if self.reply.is_none() && self.tool.is_none() {
-            return Err(ScriptError::NoReaction(number));
-        }
-        let place = format!("dialogue entry {number}");
-        let filler = self.tool.as_ref().and_then(|tool| tool.filler.as_deref());
-        check_text(&place, self.say_first.as_deref(), &["heard"])?;
-        check_text(&place, filler, &["heard"])?;
-        let fills: &[&str] = if self.tool.is_some() { &["heard", TOOL_FIELD] } else { &["heard"] };
-        check_text(&place, self.reply.as_deref(), fills)
-    }
-
-    fn reaction(&self, heard: &str) -> Reaction {
-        let filled = |text: &String| fill(text, heard, &Map::new());
-        let mut say: Vec<_> = self.say_first.iter().map(filled).collect();
-        let Some(tool) = &self.tool else {
-            say.extend(self.reply.iter().map(filled));
-            return Reaction { say, tool: None };
-        };
-        say.extend(tool.filler.iter().map(filled));
-        let (name, input, reply) = (tool.name.clone(), tool.input.clone(), self.reply.clone());
-        Reaction { say, tool: Some(ToolPlan { name, input, reply, heard: heard.into() }) }
-    }
-}
-
-/// Fails on a placeholder that is none of these; one that ends in a dot stands for all that start with it.
-fn check_text(place: &str, text: Option<&str>, fills: &[&str]) -> Result<(), ScriptError> {
-    let known = |name: &str| fills.iter().any(|fill| name == *fill || fill.ends_with('.') && name.starts_with(fill));
-    match text.into_iter().flat_map(placeholders).find(|(_, name)| !known(name)) {
-        Some((_, placeholder)) => {
-            Err(ScriptError::Placeholder { place: place.into(), placeholder: placeholder.into() })
-        }
-        None => Ok(()),
-    }
-}
-
-/// The text between the placeholders: what precedes each, and its name.
-fn placeholders(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.split_inclusive('}').filter_map(|part| part.strip_suffix('}')?.split_once('{'))
-}
-
-fn fill(template: &str, heard: &str, result: &Map<String, Value>) -> String {
-    let mut filled = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('{')
-        && let Some((name, after)) = after.split_once('}')
-    {
-        filled.push_str(before);
-        match name.strip_prefix(TOOL_FIELD).map(|field| result.get(field)) {
-            None => filled.push_str(heard),
-            Some(Some(Value::String(text))) => filled.push_str(text),
-            Some(Some(value)) => filled.push_str(&value.to_string()),
-            Some(None) => filled.push_str("nothing"),
-        }
-        rest = after;
-    }
-    filled.push_str(rest);
-    filled
 }
 
 #[cfg(test)]
 mod tests {
+    use offhook_hosting::entropy::Entropy;
+
     use super::*;
 
     const YAML: &str = r#"
@@ -266,16 +193,42 @@ otherwise: "you said {heard}!"
     fn words_find_the_first_entry_that_they_contain() {
         let script = Script::from_yaml(YAML).unwrap();
         let reaction = script.react_to_words("please CANCEL it");
-        assert_eq!(reaction.say, ["one moment."]);
-        let tool = reaction.tool.unwrap();
+        let [tool] = &reaction.tools[..] else { panic!("{reaction:?}") };
         assert_eq!((tool.name.as_str(), tool.input["reservationId"].as_str()), ("cancelReservation", Some("R-1042")));
+        assert_eq!((tool.filler.as_deref(), &tool.reply), (Some("one moment."), &None));
+        let reply = reaction.reply.unwrap();
         let result = serde_json::from_str(r#"{"id":"R-1","count":2}"#).unwrap();
-        assert_eq!(tool.reply(&result).unwrap(), "R-1 (2) is cancelled, please CANCEL it");
-        assert_eq!(tool.reply(&Map::new()).unwrap(), "nothing (nothing) is cancelled, please CANCEL it");
+        assert_eq!(reply.to(&[&result]), "R-1 (2) is cancelled, please CANCEL it");
+        assert_eq!(reply.to(&[]), "nothing (nothing) is cancelled, please CANCEL it");
         let bye = script.react_to_words("bye bye");
-        assert_eq!(bye.say, ["goodbye then."]);
-        assert_eq!(bye.tool.unwrap().reply(&Map::new()), None);
+        assert_eq!((bye.say, bye.reply), (vec!["goodbye then.".to_owned()], None));
         assert_eq!(script.react_to_words("what").say, ["you said what!"]);
+    }
+
+    #[test]
+    fn an_entry_may_ask_for_several_tools_and_speak_meanwhile() {
+        let yaml = "dialogue: [{ heard: x, tool: { name: a, reply: '{tool.n}' }, tools: [{ name: b }, { name: b }],
+            meanwhile: 'wait, {heard}', reply: 'all: {tool.n} {tool.m}' }]";
+        let reaction = Script::from_yaml(yaml).unwrap().react_to_words("x");
+        let names: Vec<_> = reaction.tools.iter().map(|tool| tool.name.as_str()).collect();
+        assert_eq!((names, reaction.meanwhile.as_deref()), (vec!["a", "b", "b"], Some("wait, x")));
+        let [first, second] = [r#"{"n":1}"#, r#"{"n":2,"m":3}"#].map(|json| serde_json::from_str(json).unwrap());
+        assert_eq!(reaction.tools[0].reply.as_ref().unwrap().to(&[&second]), "2");
+        assert_eq!(reaction.reply.unwrap().to(&[&first, &second]), "all: 1 3");
+    }
+
+    #[test]
+    fn what_goes_wrong_may_be_certain_or_likely_in_an_entry_or_all_along() {
+        let yaml = "
+faults: [padding, { fault: 'reset@sent:3', probability: 0 }]
+dialogue: [{ heard: x, fault: drop, faults: [{ fault: refuse=throttled, probability: 1 }] }]";
+        let script = Script::from_yaml(yaml).unwrap();
+        let mut entropy = Entropy::from_seed(1);
+        let mut drawn = |risks: &[Risk]| risks.iter().map(|risk| risk.draw(&mut entropy)).collect::<Vec<_>>();
+        assert_eq!(drawn(script.risks()), ["padding".parse().ok(), None]);
+        let reached = script.react_to_words("x").risks;
+        assert_eq!(drawn(&reached), [Fault::in_dialogue("drop").ok(), "refuse=throttled".parse().ok()]);
+        assert_eq!(script.react_to_words("y").risks, []);
     }
 
     #[test]
@@ -290,12 +243,29 @@ otherwise: "you said {heard}!"
     #[test]
     fn scripts_that_make_no_sense_are_refused_where_they_do_not() {
         assert_eq!(refused("dialogue: [{ reply: hi }]"), "dialogue entry 1: give either `heard` or `speech`");
-        assert_eq!(refused("dialogue: [{ heard: hi }]"), "dialogue entry 1: give a `reply`, a `tool` or both");
+        let nothing = "dialogue entry 1: give a `reply`, a `tool`, a `fault` or several of them";
+        assert_eq!(refused("dialogue: [{ heard: hi }]"), nothing);
+        let idle = "dialogue entry 1: `meanwhile` needs a `tool`";
+        assert_eq!(refused("dialogue: [{ heard: hi, reply: ho, meanwhile: hm }]"), idle);
         assert_eq!(
             refused("dialogue: [{ heard: hi, reply: '{tool.x}' }]"),
             "dialogue entry 1: nothing fills `{tool.x}`"
         );
         assert_eq!(refused("greeting: 'hello {name}'"), "greeting: nothing fills `{name}`");
         assert_eq!(refused("dialog: []"), "script does not parse");
+    }
+
+    #[test]
+    fn faults_that_are_none_are_refused_where_they_stand() {
+        assert_eq!(refused("faults: [explode]"), "faults: there is no fault \"explode\"");
+        let entry =
+            |fault: &str| refused(&format!("dialogue: [{{ heard: a, reply: b }}, {{ heard: c, fault: {fault} }}]"));
+        assert_eq!(entry("explode"), "dialogue entry 2: there is no fault \"explode\"");
+        let early = "dialogue entry 2: \"early-usage\" strikes before the dialogue: give it to the session as a whole";
+        assert_eq!(entry("early-usage"), early);
+        let likely = "dialogue entry 2: probability 1.5: expected a number from 0 to 1";
+        assert_eq!(entry("{ fault: drop, probability: 1.5 }"), likely);
+        let Err(ScriptError::Parse(why)) = Script::from_yaml("faults: [{ fault: drop }]") else { panic!("accepted") };
+        assert!(why.to_string().contains("expected a fault such as reset, or {"), "{why}");
     }
 }

@@ -1,34 +1,34 @@
 //! The listener: TLS, HTTP/2, and the sessions that come of requests.
 
 mod admission;
+mod connection;
 
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Either, Full};
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::body::Incoming;
+use jiff::Timestamp;
 use offhook_hosting::{clock::Clock, entropy::Entropy};
 use serde_json::json;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{broadcast, oneshot},
-    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::admission::Admission;
+pub(super) use self::connection::Connection;
+use self::{admission::Admission, connection::accept};
 use super::{
     auth::Keyring,
     ca::CertificateAuthority,
@@ -39,20 +39,17 @@ use super::{
     report::{ModelEvent, SessionId, SessionReport},
     rules::Policy,
     session::{Outgoing, Session, outgoing},
-    settings::Settings,
-    tap::{Resets, Tap},
+    settings::{Settings, TokenExpiry},
 };
 
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// After a failed accept (out of sockets, most likely), before the next.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// Events kept for a watcher that lags.
 const WATCH_BACKLOG: usize = 4096;
 /// Reports kept for reading; earlier ones are not.
 const REPORTS: usize = 10_000;
 /// Refusals kept for reading; later ones are not.
 const REFUSALS: usize = 1000;
+
 /// A running service. Clones are handles to the same one.
 #[derive(Clone)]
 pub struct Server {
@@ -60,12 +57,15 @@ pub struct Server {
     shared: Arc<Shared>,
 }
 
+/// What goes wrong in the next sessions that would start, one each.
+pub(super) type FaultQueue = Arc<Mutex<VecDeque<Fault>>>;
+
 struct Shared {
     settings: Arc<Settings>,
     keyring: Keyring,
     clock: Clock,
     entropy: Mutex<Entropy>,
-    faults: Mutex<VecDeque<Fault>>,
+    faults: FaultQueue,
     reports: Mutex<VecDeque<SharedReport>>,
     refusals: Mutex<Vec<String>>,
     watch: broadcast::Sender<ModelEvent>,
@@ -85,14 +85,15 @@ impl Server {
         clock: Clock,
         entropy: Entropy,
     ) -> anyhow::Result<Self> {
-        let acceptor = TlsAcceptor::from(Arc::new(ca.server_config(names, &[b"h2"])?));
+        let protocols: &[&[u8]] = if settings.http1 { &[b"h2", b"http/1.1"] } else { &[b"h2"] };
+        let acceptor = TlsAcceptor::from(Arc::new(ca.server_config(names, protocols)?));
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             keyring: settings.keyring(),
             settings: Arc::new(settings),
             clock,
             entropy: Mutex::new(entropy),
-            faults: Mutex::default(),
+            faults: FaultQueue::default(),
             reports: Mutex::default(),
             refusals: Mutex::default(),
             watch: broadcast::channel(WATCH_BACKLOG).0,
@@ -171,82 +172,6 @@ impl Drop for Counted {
     }
 }
 
-async fn accept(shared: Arc<Shared>, listener: TcpListener, acceptor: TlsAcceptor) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shared.stop.cancelled() => return,
-        };
-        match accepted {
-            Ok((socket, _)) => {
-                let connection = connect(Arc::clone(&shared), socket, acceptor.clone());
-                shared.tasks.spawn(connection);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_AGAIN).await;
-            }
-        }
-    }
-}
-
-async fn connect(shared: Arc<Shared>, socket: TcpStream, acceptor: TlsAcceptor) {
-    let _counted = Counted::new(&shared.connections);
-    // Latency is what the lab measures; a socket that cannot be told so is about to fail anyway.
-    let _ = socket.set_nodelay(true);
-    let handshake = tokio::select! {
-        handshake = timeout(HANDSHAKE_LIMIT, acceptor.accept(socket)) => handshake,
-        () = shared.stop.cancelled() => return,
-    };
-    let stream = match handshake {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return shared.refused(format!("TLS handshake failed: {error}")),
-        Err(_) => return shared.refused("TLS handshake timed out".into()),
-    };
-    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-        return shared.refused("the client did not negotiate h2: HTTP/1.1 is not served".into());
-    }
-    let handle = Connection::default();
-    let service = service_fn(|request| {
-        let (shared, handle) = (Arc::clone(&shared), handle.clone());
-        async move { shared.answer(request, handle).await }
-    });
-    let socket = TokioIo::new(Tap::new(stream, handle.resets.clone()));
-    let mut connection = pin!(
-        http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(shared.settings.max_concurrent_streams)
-            .serve_connection(socket, service)
-    );
-    let mut leaving = false;
-    loop {
-        tokio::select! {
-            result = &mut connection => {
-                if let Err(error) = result {
-                    tracing::debug!(%error, "connection failed");
-                }
-                return;
-            }
-            () = handle.leaving.cancelled(), if !leaving => {
-                leaving = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = handle.dropped.cancelled() => return,
-            () = shared.stop.cancelled() => return,
-        }
-    }
-}
-
-/// What a session can do to its connection.
-#[derive(Clone, Default)]
-pub(super) struct Connection {
-    /// Ends it.
-    pub(super) dropped: CancellationToken,
-    /// Tells the client GOAWAY.
-    pub(super) leaving: CancellationToken,
-    pub(super) resets: Resets,
-}
-
 type ResponseBody = Either<Outgoing, Full<Bytes>>;
 
 impl Shared {
@@ -263,10 +188,12 @@ impl Shared {
         request: Request<Incoming>,
         connection: Connection,
     ) -> Result<Response<ResponseBody>, http::Error> {
-        let id = SessionId(lock(&self.entropy).uuid());
+        // Requests draw from a sequence each, so that none changes what another draws.
+        let mut entropy = lock(&self.entropy).fork();
+        let id = SessionId(entropy.uuid());
         let (head, body) = request.into_parts();
-        let session = match self.admit(&head, self.clock.wall()) {
-            Ok(admission) => self.session(id, admission, connection),
+        let session = match self.admit(&head, self.clock.wall(), &mut entropy) {
+            Ok(admission) => self.session(id, admission, connection, entropy),
             Err(refusal) => return self.refuse(id, &refusal),
         };
         let (sender, outgoing) = outgoing();
@@ -282,11 +209,10 @@ impl Shared {
             .body(Either::Left(outgoing))
     }
 
-    fn session(&self, id: SessionId, admission: Admission, connection: Connection) -> Session {
-        let Admission { chunks, model, faults, slot } = admission;
-        let now = self.clock.now();
-        let mut entropy = lock(&self.entropy).fork();
-        let report: SharedReport = Arc::new(Mutex::new(SessionReport::new(id, self.clock.wall())));
+    fn session(&self, id: SessionId, admission: Admission, connection: Connection, mut entropy: Entropy) -> Session {
+        let Admission { chunks, model, protocol, faults, slot } = admission;
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let report: SharedReport = Arc::new(Mutex::new(SessionReport::new(id, wall, protocol)));
         let mut reports = lock(&self.reports);
         if reports.len() == REPORTS {
             reports.pop_front();
@@ -295,22 +221,33 @@ impl Shared {
         drop(reports);
         let strikes = Strikes::new(faults);
         let quirks = strikes.quirks();
-        let delay = self.settings.timing().connect(&mut entropy);
-        let policy = Policy::new(&self.settings, model, &mut entropy);
-        let padding = quirks.contains(&Quirk::Padding).then(|| entropy.fork());
+        // Each draws from a sequence of its own, and all are made whether or not they are needed.
+        let [mut delays, padding, policy, conversation] = std::array::from_fn(|_| entropy.fork());
+        let delay = self.settings.timing().connect(&mut delays).saturating_add(strikes.answer_delay());
         Session {
             clock: self.clock,
-            intake: Intake::new(chunks, policy),
-            model: Model::new(Arc::clone(&self.settings), model, id.0, entropy, quirks, now),
-            recorder: Recorder { session: id, report, watch: self.watch.clone(), keep_audio: self.settings.keep_audio },
-            answer_at: now + delay + strikes.answer_delay(),
-            strikes,
+            protocol,
+            intake: Intake::new(chunks, Policy::new(&self.settings, model, policy)),
+            padded: quirks.contains(&Quirk::Padding),
             padding,
+            model: Model::new(Arc::clone(&self.settings), model, id.0, conversation, quirks, now),
+            recorder: Recorder { session: id, report, watch: self.watch.clone(), keep_audio: self.settings.keep_audio },
+            answer_at: now.checked_add(delay),
+            strikes,
+            next_faults: Arc::clone(&self.faults),
+            expiry: self.expiry(now, wall),
             answer_after_event: !self.settings.answer_immediately,
             slot,
             connection,
             stop: self.stop.clone(),
         }
+    }
+
+    /// When the token of a session that is opened now expires, and what becomes of the session then.
+    fn expiry(&self, now: Instant, wall: Timestamp) -> Option<(Instant, TokenExpiry)> {
+        let left = self.settings.session_token_expires_at?.duration_since(wall);
+        let at = now.checked_add(Duration::try_from(left).unwrap_or_default())?;
+        Some((at, self.settings.token_expiry))
     }
 
     fn refuse(&self, id: SessionId, refusal: &Refusal) -> Result<Response<ResponseBody>, http::Error> {

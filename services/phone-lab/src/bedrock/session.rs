@@ -1,72 +1,61 @@
-//! The task of one session: moves bytes between the HTTP/2 stream and the pure parts. The only `await`s are here.
+//! The task of one session: moves bytes between the HTTP stream and the pure parts. The only `await`s are here.
 
+mod outgoing;
 mod striking;
 
 use std::{
     collections::VecDeque,
     future::pending,
-    pin::Pin,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::Incoming;
 use offhook_hosting::{clock::Clock, entropy::Entropy};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::oneshot,
     time::{sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::outgoing::{Outgoing, outgoing};
+use self::outgoing::{Reset, Sender};
 use super::{
     fault::{ExceptionKind, Fault, Strikes},
     frame::{encode_event, encode_exception, encode_padded_event},
     intake::{Intake, Problem, Read},
     model::{Model, Note, Output},
     record::Recorder,
-    report::{HeardUtterance, ModelEventKind, SessionEnd},
-    server::{Connection, Counted},
+    report::{HeardUtterance, ModelEventKind, Protocol, SessionEnd},
+    server::{Connection, Counted, FaultQueue},
+    settings::TokenExpiry,
 };
 
-/// Frames handed to HTTP/2 that it has not taken yet.
-const OUTGOING: usize = 64;
 /// How long a client has to read what is left when the session has ended.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
-/// Frames waiting behind those. A client that lets so many pile up (minutes of audio) does not read.
+/// Frames waiting behind those that HTTP has. A client that lets so many pile up (minutes of audio) does not read.
 const UNREAD: usize = 4096;
 /// The field `p` is shorter than this.
 const PADDING: u64 = 63;
 
-/// The body of a response: frames as the session makes them. An error resets the stream.
-pub(super) struct Outgoing(mpsc::Receiver<Result<Bytes, Reset>>);
-
-/// The stream is reset.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the stream is reset on purpose")]
-pub(super) struct Reset;
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = Reset;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Reset>>> {
-        self.0.poll_recv(cx).map(|frame| frame.map(|result| result.map(Frame::data)))
-    }
-}
-
 /// Everything one session needs.
 pub(super) struct Session {
     pub(super) clock: Clock,
+    pub(super) protocol: Protocol,
     pub(super) intake: Intake,
     pub(super) model: Model,
     pub(super) recorder: Recorder,
     pub(super) strikes: Strikes,
-    /// What the length of the field `p` is drawn from, if events have it.
-    pub(super) padding: Option<Entropy>,
-    /// The response is not sent before this.
-    pub(super) answer_at: Instant,
+    /// What goes wrong in the sessions after this one.
+    pub(super) next_faults: FaultQueue,
+    /// Events have the field `p`, whose length is drawn from this.
+    pub(super) padded: bool,
+    pub(super) padding: Entropy,
+    /// The response is not sent before this, or never.
+    pub(super) answer_at: Option<Instant>,
+    /// When the token expires, and what is to come of it.
+    pub(super) expiry: Option<(Instant, TokenExpiry)>,
     /// The response is not sent before the first event was read.
     pub(super) answer_after_event: bool,
     /// Held as long as the session lives.
@@ -105,26 +94,15 @@ enum Close {
 struct Driver {
     session: Session,
     body: Incoming,
-    out: mpsc::Sender<Result<Bytes, Reset>>,
+    out: Sender,
     queue: VecDeque<Bytes>,
     answer: Option<oneshot::Sender<()>>,
     event_read: bool,
 }
 
-/// The body that a new session will write, and the sender to hand to [`Session::run`].
-pub(super) fn outgoing() -> (mpsc::Sender<Result<Bytes, Reset>>, Outgoing) {
-    let (sender, receiver) = mpsc::channel(OUTGOING);
-    (sender, Outgoing(receiver))
-}
-
 impl Session {
     /// Runs the session to its end; `answer` fires when the response is to be sent.
-    pub(super) async fn run(
-        self,
-        body: Incoming,
-        out: mpsc::Sender<Result<Bytes, Reset>>,
-        answer: oneshot::Sender<()>,
-    ) {
+    pub(super) async fn run(self, body: Incoming, out: Sender, answer: oneshot::Sender<()>) {
         let queue = VecDeque::new();
         let answer = Some(answer);
         self.recorder.tell(ModelEventKind::Opened, self.clock.now());
@@ -142,12 +120,17 @@ impl Driver {
         };
         tracing::debug!(session.id = %self.session.recorder.session, "session ends");
         self.settle(close).await;
-        let Self { session: Session { clock, recorder, connection, slot, .. }, out, .. } = self;
+        let Self { session: Session { clock, protocol, recorder, connection, slot, stop, .. }, body, out, .. } = self;
         // Before the stream ends: a client that sees the end finds it on record, and the slot free.
         recorder.close(end, clock.now());
         drop(slot);
         match close {
-            Close::Clean | Close::Never => {}
+            Close::Clean | Close::Never => {
+                drop(out);
+                if protocol == Protocol::Http1 {
+                    linger(body, stop).await;
+                }
+            }
             // A client that is gone needs no reset.
             Close::Reset | Close::ResetWithoutError => {
                 if matches!(close, Close::ResetWithoutError) {
@@ -198,9 +181,10 @@ impl Driver {
     }
 
     fn poll_deadline(&self) -> Option<Instant> {
-        let may_answer = self.event_read || !self.session.answer_after_event;
-        let answer = self.answer.as_ref().filter(|_| may_answer).map(|_| self.session.answer_at);
-        [self.session.model.poll_deadline(), self.session.strikes.poll_deadline(), answer].into_iter().flatten().min()
+        let Session { model, strikes, expiry, answer_at, .. } = &self.session;
+        let answer = answer_at.filter(|_| self.answer.is_some() && self.may_answer());
+        let expiry = expiry.map(|(at, _)| at);
+        [model.poll_deadline(), strikes.poll_deadline(), expiry, answer].into_iter().flatten().min()
     }
 
     fn handle(&mut self, event: Event) -> Option<(SessionEnd, Close)> {
@@ -218,11 +202,7 @@ impl Driver {
             Event::Deadline => {
                 self.session.model.handle_deadline(now);
                 self.answer_if_due(now);
-                while let Some(fault) = self.session.strikes.poll_due(now) {
-                    if let Some(ended) = self.strike(fault) {
-                        return Some(ended);
-                    }
-                }
+                return self.strike_due(now).or_else(|| self.expire(now));
             }
         }
         None
@@ -281,6 +261,12 @@ impl Driver {
                 Output::Event(json) => self.write(&json, false),
                 Output::Audio(json) => self.write(&json, true),
                 Output::Note(note) => self.take_note(note, now),
+                Output::Fault(fault) => {
+                    if let Some(ended) = self.bring(fault, now) {
+                        return Some(ended);
+                    }
+                    None
+                }
                 Output::TimeOut(kind, message) => {
                     self.raise(kind, &message);
                     return Some((SessionEnd::TimedOut(message), Close::Clean));
@@ -302,9 +288,10 @@ impl Driver {
     }
 
     fn write(&mut self, json: &str, is_audio: bool) -> Option<Fault> {
-        self.queue.push_back(match &mut self.session.padding {
-            Some(entropy) => encode_padded_event(json, entropy.between(1, PADDING) as usize),
-            None => encode_event(json),
+        self.queue.push_back(if self.session.padded {
+            encode_padded_event(json, self.session.padding.between(1, PADDING) as usize)
+        } else {
+            encode_event(json)
         });
         self.session.strikes.sent(is_audio)
     }
@@ -323,10 +310,14 @@ impl Driver {
     }
 
     fn answer_if_due(&mut self, now: Instant) {
-        let may_answer = self.event_read || !self.session.answer_after_event;
-        if may_answer && now >= self.session.answer_at && self.answer() {
+        let is_due = self.session.answer_at.is_some_and(|at| at <= now);
+        if is_due && self.may_answer() && self.answer() {
             self.session.strikes.answered(now);
         }
+    }
+
+    fn may_answer(&self) -> bool {
+        self.event_read || !self.session.answer_after_event
     }
 
     /// Sends the response, unless it was sent before.
@@ -343,10 +334,16 @@ impl Driver {
                     self.answer();
                     self.flush().await;
                 }
-                Close::Never if self.answer.is_some() => tokio::select! {
-                    () = self.out.closed() => {}
-                    () = drain(&mut self.body) => {}
-                },
+                Close::Never if self.answer.is_some() => {
+                    let drained = async {
+                        drain(&mut self.body).await;
+                        pending::<()>().await;
+                    };
+                    tokio::select! {
+                        () = self.out.closed() => {}
+                        () = drained => {}
+                    }
+                }
                 // Frozen: it does not even read.
                 Close::Never => {
                     self.flush().await;
@@ -372,8 +369,16 @@ impl Driver {
     }
 }
 
-/// Reads and forgets, and never returns.
+/// Reads what the client is still sending: where the response ends before the request, HTTP/1.1 would close the
+/// connection on it, and its end of the response might get lost.
+async fn linger(mut body: Incoming, stop: CancellationToken) {
+    tokio::select! {
+        _ = timeout(FLUSH_LIMIT, drain(&mut body)) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Reads to the end and forgets.
 async fn drain(body: &mut Incoming) {
     while body.frame().await.is_some_and(|frame| frame.is_ok()) {}
-    pending().await
 }

@@ -1,6 +1,6 @@
 //! How the simulated service is set up.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -27,6 +27,8 @@ pub struct Settings {
     pub session_token: Option<String>,
     /// When that token expires.
     pub session_token_expires_at: Option<Timestamp>,
+    /// What becomes of sessions that are open by then. Nobody knows what the real service does.
+    pub token_expiry: TokenExpiry,
     /// Every request is denied, as an IAM policy would.
     pub access_denied: bool,
     /// The answer to a model id that nobody knows (404; [`Refusal::invalid_model`] is as likely).
@@ -39,6 +41,8 @@ pub struct Settings {
     pub over_quota: Refusal,
     /// Streams at a time on one connection, as HTTP/2 announces them.
     pub max_concurrent_streams: u32,
+    /// Speak HTTP/1.1 as well, to clients that do not offer h2.
+    pub http1: bool,
     /// How long the model pauses and thinks.
     pub pace: Pace,
     /// Which measurements of the real service the pauses follow.
@@ -61,13 +65,43 @@ pub struct Settings {
     pub history_limits: Option<HistoryLimits>,
     /// How likely an interactive text is refused as if audio had slipped into it (about 5 % were, of one client).
     pub slipped_audio: Probability,
-    /// What goes wrong on purpose in sessions for which nothing was injected.
+    /// What goes wrong on purpose in sessions for which nothing was injected, besides what the script says.
     pub faults: Vec<Fault>,
     /// How likely each of these strikes a session.
     pub fault_probability: Probability,
     /// Say what is heard, instead of what the script says.
     pub echo: Option<Arc<dyn Echo>>,
 }
+
+/// What becomes of a session whose token expires while it is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenExpiry {
+    /// It goes on.
+    #[default]
+    Nothing,
+    /// It ends with an `ExpiredTokenException`, which the service model does not have.
+    Exception,
+    /// It is reset with INTERNAL_ERROR.
+    Reset,
+}
+
+impl FromStr for TokenExpiry {
+    type Err = NoTokenExpiry;
+
+    fn from_str(text: &str) -> Result<Self, NoTokenExpiry> {
+        match text {
+            "nothing" => Ok(Self::Nothing),
+            "exception" => Ok(Self::Exception),
+            "reset" => Ok(Self::Reset),
+            _ => Err(NoTokenExpiry),
+        }
+    }
+}
+
+/// The text does not say what becomes of such a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected nothing, exception or reset")]
+pub struct NoTokenExpiry;
 
 /// How much history a prompt takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,12 +122,14 @@ impl Default for Settings {
             secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into(),
             session_token: None,
             session_token_expires_at: None,
+            token_expiry: TokenExpiry::Nothing,
             access_denied: false,
             unknown_model: Refusal::not_found(),
             wrong_content_type: Refusal::new(415, "ValidationException", "the content type is not an event stream"),
             max_sessions: 20,
             over_quota: Refusal::throttled(),
             max_concurrent_streams: 200,
+            http1: false,
             pace: Pace::REAL,
             profile: Profile::Real,
             script: Script::default(),

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{script::ToolPlan, timing::Timing};
+use super::{model::Ask, timing::Timing};
 use crate::tones;
 
 /// Samples of one `audioOutput`: 100 ms at 8 kHz.
@@ -22,7 +22,7 @@ const REST: usize = 480;
 pub(super) enum Step {
     Transcript(String),
     Sentence(String),
-    Tool(ToolPlan),
+    Tool(Ask),
 }
 
 /// What becomes of it.
@@ -36,7 +36,7 @@ pub(super) enum Piece {
     AudioEnd {
         last: bool,
     },
-    Tool(ToolPlan),
+    Tool(Ask),
 }
 
 #[derive(Debug)]
@@ -73,9 +73,14 @@ pub(super) struct Stopped {
 impl Speaking {
     /// With `bursts`, all audio of a sentence comes at once.
     pub(super) fn new(timing: Timing, bursts: bool) -> Self {
-        let chunk_every = if bursts { Duration::ZERO } else { CHUNK_EVERY };
+        let chunk_every = chunk_every(bursts);
         let (steps, sentence, think) = (VecDeque::new(), Sentence::Planned, Duration::ZERO);
         Self { timing, chunk_every, think, steps, due: None, sentence, audible: false }
+    }
+
+    /// From now on all audio of a sentence comes, or does not come, at once.
+    pub(super) fn set_bursts(&mut self, bursts: bool) {
+        self.chunk_every = chunk_every(bursts);
     }
 
     /// Says whether a turn is under way.
@@ -117,7 +122,7 @@ impl Speaking {
         let due = self.poll_deadline().filter(|due| *due <= now)?;
         let (piece, next) = match self.steps.front()? {
             Step::Transcript(text) => (Piece::Transcript(text.clone()), self.think),
-            Step::Tool(plan) => (Piece::Tool(plan.clone()), Duration::ZERO),
+            Step::Tool(ask) => (Piece::Tool(ask.clone()), Duration::ZERO),
             Step::Sentence(text) => match std::mem::replace(&mut self.sentence, Sentence::Planned) {
                 Sentence::Planned => {
                     let wait = if self.audible { Duration::ZERO } else { self.timing.voice() };
@@ -153,6 +158,10 @@ impl Speaking {
     }
 }
 
+fn chunk_every(bursts: bool) -> Duration {
+    if bursts { Duration::ZERO } else { CHUNK_EVERY }
+}
+
 /// The sentences of a text, each with its closing punctuation.
 pub(super) fn sentences(text: &str) -> Vec<String> {
     let mut sentences = Vec::new();
@@ -174,7 +183,7 @@ pub(super) fn sentences(text: &str) -> Vec<String> {
 #[expect(clippy::disallowed_methods, reason = "an instant cannot be invented; the tests only add to it")]
 mod tests {
     use super::{
-        super::{settings::Pace, timing::Profile},
+        super::{model::Asking, script::Script, settings::Pace, timing::Profile},
         *,
     };
 
@@ -218,9 +227,9 @@ mod tests {
 
     #[test]
     fn only_the_last_sentence_before_silence_or_a_tool_ends_the_turn() {
-        let plan = super::super::script::Script::from_yaml("dialogue: [{heard: x, tool: {name: t}}]").unwrap();
-        let tool = Step::Tool(plan.react_to_words("x").tool.unwrap());
-        let (mut speaking, start) = begin(&[sentence("a"), sentence("b"), tool]);
+        let script = Script::from_yaml("dialogue: [{heard: x, tool: {name: t}}]").unwrap();
+        let mut tools = Asking::default().plan(script.react_to_words("x").tools, None);
+        let (mut speaking, start) = begin(&[sentence("a"), sentence("b"), tools.remove(0)]);
         let ends: Vec<_> = play(&mut speaking, start)
             .into_iter()
             .filter_map(|(_, piece)| match piece {

@@ -1,8 +1,10 @@
 //! Faults as text: `NAME`, `NAME=VALUE`, and when they strike: `NAME@MOMENT`, `NAME=VALUE@MOMENT`.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use super::{ExceptionKind, Fault, Moment, Quirk, Refusal, texts::TEXTS};
+
+const ERROR_MESSAGE: &str = "The service failed.";
 
 /// Why a text is no fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +23,9 @@ pub enum FaultError {
     /// The text after `@` is no moment, or the fault strikes at no moment.
     #[error("{0:?} is not when this can strike: give first-audio, sent:N, read:N or a time such as 300ms")]
     Moment(String),
+    /// The fault strikes before there is any dialogue.
+    #[error("{0:?} strikes before the dialogue: give it to the session as a whole")]
+    TooLate(String),
 }
 
 impl FromStr for Moment {
@@ -44,14 +49,28 @@ impl FromStr for Fault {
 
     /// Faults that strike at a moment do so after the first audio unless told.
     fn from_str(text: &str) -> Result<Self, FaultError> {
-        let (rest, moment) = text.split_once('@').map_or((text, None), |(rest, moment)| (rest, Some(moment)));
-        let (name, value) = rest.split_once('=').unwrap_or((rest, ""));
-        let at = moment.map_or(Ok(Moment::FirstAudio), str::parse)?;
-        let fault = named(name, value, at)?;
-        match moment {
-            Some(moment) if fault.moment().is_none() => Err(FaultError::Moment(moment.into())),
-            Some(_) | None => Ok(fault),
+        parse(text, Moment::FirstAudio)
+    }
+}
+
+impl Fault {
+    /// Reads a fault of something in the dialogue, from which its moment counts: it strikes at once unless told.
+    pub(in super::super) fn in_dialogue(text: &str) -> Result<Self, FaultError> {
+        match parse(text, Moment::After(Duration::ZERO))? {
+            Self::Quirk(Quirk::EarlyUsage) => Err(FaultError::TooLate(text.into())),
+            fault => Ok(fault),
         }
+    }
+}
+
+fn parse(text: &str, usual: Moment) -> Result<Fault, FaultError> {
+    let (rest, moment) = text.split_once('@').map_or((text, None), |(rest, moment)| (rest, Some(moment)));
+    let (name, value) = rest.split_once('=').unwrap_or((rest, ""));
+    let at = moment.map_or(Ok(usual), str::parse)?;
+    let fault = named(name, value, at)?;
+    match moment {
+        Some(moment) if fault.moment().is_none() => Err(FaultError::Moment(moment.into())),
+        Some(_) | None => Ok(fault),
     }
 }
 
@@ -65,6 +84,7 @@ fn named(name: &str, value: &str, at: Moment) -> Result<Fault, FaultError> {
         "refuse" => return refusal(value).map(Fault::Refuse).ok_or_else(wrong),
         "slow-answer" => return humantime::parse_duration(value).map(Fault::SlowAnswer).map_err(|_| wrong()),
         "exception" => return exception(value, at).ok_or_else(wrong),
+        "error" => return error(value, at).ok_or_else(wrong),
         "text" => {
             let text = TEXTS.iter().find(|(name, _)| *name == value).ok_or_else(wrong)?.1;
             return Ok(validation(text));
@@ -123,10 +143,15 @@ fn exception(name: &str, at: Moment) -> Option<Fault> {
     Some(Fault::Exception { kind, message, at })
 }
 
+/// An error frame: `CODE` or `CODE:MESSAGE`.
+fn error(value: &str, at: Moment) -> Option<Fault> {
+    let (code, message) = value.split_once(':').unwrap_or((value, ERROR_MESSAGE));
+    let [code, message] = [code, message].map(|part| part.trim().to_owned());
+    (!code.is_empty()).then_some(Fault::Error { code, message, at })
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -143,6 +168,21 @@ mod tests {
         let Fault::Exception { kind, message, at } = parsed("text=532@1s") else { panic!("no exception") };
         assert_eq!((kind, message.as_str()), (ExceptionKind::Validation, "InternalErrorCode=532"));
         assert_eq!(at, Moment::After(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn an_error_has_a_code_and_may_have_a_message() {
+        let error = |code: &str, message: &str, at| Fault::Error { code: code.into(), message: message.into(), at };
+        assert_eq!("error=Oops".parse(), Ok(error("Oops", ERROR_MESSAGE, Moment::FirstAudio)));
+        assert_eq!("error=Oops: all is lost@sent:1".parse(), Ok(error("Oops", "all is lost", Moment::AfterSent(1))));
+        assert!("error".parse::<Fault>().is_err() && "error=:text".parse::<Fault>().is_err());
+    }
+
+    #[test]
+    fn in_a_dialogue_a_fault_strikes_at_once_unless_told_and_not_before_it() {
+        assert_eq!(Fault::in_dialogue("drop"), Ok(Fault::DropConnection(Moment::After(Duration::ZERO))));
+        assert_eq!(Fault::in_dialogue("drop@first-audio"), Ok(Fault::DropConnection(Moment::FirstAudio)));
+        assert_eq!(Fault::in_dialogue("early-usage"), Err(FaultError::TooLate("early-usage".into())));
     }
 
     #[test]

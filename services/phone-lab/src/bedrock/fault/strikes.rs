@@ -9,82 +9,111 @@ use super::{ExceptionKind, Fault, Moment, Quirk, texts::CONTENT_FILTER};
 /// The faults that one session has ahead of it.
 #[derive(Debug, Default)]
 pub(in super::super) struct Strikes {
-    faults: Vec<Fault>,
+    ahead: Vec<Ahead>,
     sent: u32,
     read: u32,
-    answered: Option<Instant>,
+}
+
+/// A fault, and where its moment counts from.
+#[derive(Debug)]
+struct Ahead {
+    fault: Fault,
+    /// None before the response.
+    since: Option<Instant>,
+    sent: u32,
+    read: u32,
 }
 
 impl Strikes {
+    /// These faults' moments count from the start of the session.
     pub(in super::super) fn new(faults: Vec<Fault>) -> Self {
-        Self { faults, ..Self::default() }
+        let ahead = faults.into_iter().map(|fault| Ahead { fault, since: None, sent: 0, read: 0 });
+        Self { ahead: ahead.collect(), ..Self::default() }
+    }
+
+    /// One more fault, whose moment counts from now.
+    pub(in super::super) fn add(&mut self, fault: Fault, now: Instant) {
+        self.ahead.push(Ahead { fault, since: Some(now), sent: self.sent, read: self.read });
     }
 
     /// The session is never answered.
     pub(in super::super) fn never_answers(&self) -> bool {
-        self.faults.contains(&Fault::NeverAnswer)
+        self.faults().any(|fault| *fault == Fault::NeverAnswer)
     }
 
     /// How much later than usual it is answered.
     pub(in super::super) fn answer_delay(&self) -> Duration {
         let delay = |fault: &Fault| if let Fault::SlowAnswer(delay) = fault { Some(*delay) } else { None };
-        self.faults.iter().filter_map(delay).sum()
+        self.faults().filter_map(delay).sum()
     }
 
     /// How the whole session is odd.
     pub(in super::super) fn quirks(&self) -> Vec<Quirk> {
         let quirk = |fault: &Fault| if let Fault::Quirk(quirk) = fault { Some(*quirk) } else { None };
-        self.faults.iter().filter_map(quirk).collect()
+        self.faults().filter_map(quirk).collect()
     }
 
     /// The response has begun.
     pub(in super::super) fn answered(&mut self, now: Instant) {
-        self.answered = Some(now);
+        self.ahead.iter_mut().for_each(|ahead| ahead.since = ahead.since.or(Some(now)));
     }
 
     /// One more event was sent; says what strikes right after it.
     pub(in super::super) fn sent(&mut self, is_audio: bool) -> Option<Fault> {
         self.sent += 1;
         let sent = self.sent;
-        self.take(|moment| moment == Moment::AfterSent(sent) || is_audio && moment == Moment::FirstAudio)
+        self.take(|ahead, moment| match moment {
+            Moment::AfterSent(count) => sent - ahead.sent == count,
+            Moment::FirstAudio => is_audio,
+            Moment::After(_) | Moment::AfterRead(_) => false,
+        })
     }
 
     /// One more event of the client was read.
     pub(in super::super) fn read(&mut self) -> Option<Fault> {
         self.read += 1;
         let read = self.read;
-        self.take(|moment| moment == Moment::AfterRead(read))
+        self.take(|ahead, moment| matches!(moment, Moment::AfterRead(count) if read - ahead.read == count))
     }
 
     /// The caller said, or the client wrote, something.
     pub(in super::super) fn understood(&mut self, text: &str) -> Option<Fault> {
         let text = text.to_lowercase();
         let blocks = |fault: &Fault| matches!(fault, Fault::ContentFilter(word) if text.contains(&word.to_lowercase()));
-        let at = self.faults.iter().position(blocks)?;
-        self.faults.remove(at);
+        let at = self.faults().position(blocks)?;
+        self.ahead.remove(at);
         let (kind, message) = (ExceptionKind::Validation, CONTENT_FILTER.into());
         Some(Fault::Exception { kind, message, at: Moment::After(Duration::ZERO) })
     }
 
     /// When the next strikes by the clock.
     pub(in super::super) fn poll_deadline(&self) -> Option<Instant> {
-        let answered = self.answered?;
-        let delay = |fault: &Fault| match fault.moment()? {
-            Moment::After(delay) => Some(answered + delay),
-            Moment::FirstAudio | Moment::AfterSent(_) | Moment::AfterRead(_) => None,
-        };
-        self.faults.iter().filter_map(delay).min()
+        self.ahead.iter().filter_map(Ahead::due).min()
     }
 
     /// What strikes by now, by the clock.
     pub(in super::super) fn poll_due(&mut self, now: Instant) -> Option<Fault> {
-        let since = now.checked_duration_since(self.answered?)?;
-        self.take(|moment| matches!(moment, Moment::After(delay) if delay <= since))
+        self.take(|ahead, _| ahead.due().is_some_and(|due| due <= now))
     }
 
-    fn take(&mut self, strikes: impl Fn(Moment) -> bool) -> Option<Fault> {
-        let at = self.faults.iter().position(|fault| fault.moment().is_some_and(&strikes))?;
-        Some(self.faults.remove(at))
+    fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.ahead.iter().map(|ahead| &ahead.fault)
+    }
+
+    fn take(&mut self, strikes: impl Fn(&Ahead, Moment) -> bool) -> Option<Fault> {
+        let strikes = |ahead: &Ahead| ahead.fault.moment().is_some_and(|moment| strikes(ahead, moment));
+        let at = self.ahead.iter().position(strikes)?;
+        Some(self.ahead.remove(at).fault)
+    }
+}
+
+impl Ahead {
+    /// When it strikes, if the clock says that.
+    fn due(&self) -> Option<Instant> {
+        match self.fault.moment()? {
+            Moment::After(delay) => self.since?.checked_add(delay),
+            Moment::FirstAudio | Moment::AfterSent(_) | Moment::AfterRead(_) => None,
+        }
     }
 }
 
@@ -110,6 +139,22 @@ mod tests {
         assert_eq!(strikes.poll_due(now + 9 * MS), None);
         assert_eq!(strikes.poll_due(now + 10 * MS), Some(Fault::Freeze(Moment::After(10 * MS))));
         assert_eq!(strikes.poll_deadline(), None);
+    }
+
+    #[test]
+    fn the_moment_of_a_fault_that_is_added_counts_from_there() {
+        let mut strikes = Strikes::default();
+        let now = Instant::now();
+        strikes.answered(now);
+        assert_eq!((strikes.sent(true), strikes.read()), (None, None));
+        for fault in ["reset@sent:2", "end@read:1", "freeze@10ms", "drop@first-audio"] {
+            strikes.add(fault.parse().unwrap(), now + 5 * MS);
+        }
+        assert_eq!(strikes.read(), Some(Fault::EndStream(Moment::AfterRead(1))));
+        assert_eq!(strikes.sent(true), Some(Fault::DropConnection(Moment::FirstAudio)));
+        assert_eq!(strikes.sent(false), Some(Fault::ResetStream(Moment::AfterSent(2))));
+        assert_eq!(strikes.poll_due(now + 14 * MS), None);
+        assert_eq!(strikes.poll_due(now + 15 * MS), Some(Fault::Freeze(Moment::After(10 * MS))));
     }
 
     #[test]

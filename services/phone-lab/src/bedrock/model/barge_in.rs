@@ -26,7 +26,7 @@ impl Model {
         self.end_audio(Stop::EndTurn);
         self.confirm_played(now);
         let cuts = self.playout.interrupt(now);
-        let id = self.entropy.uuid();
+        let id = self.ids.uuid();
         let odd = self.is_odd(Quirk::OddMarker);
         self.write(|writer| writer.interruption(id, odd));
         self.note(Note::Interrupted(cuts));
@@ -40,6 +40,7 @@ impl Model {
         if let Some(text) = stopped.transcript {
             self.transcribe(&text);
         }
+        self.follow_ups.extend(self.asking.give_up());
         let unsaid = self.resuming.take().filter(|_| was_active && !stopped.audible);
         if let Some(text) = unsaid {
             self.follow_ups.push_front(text);

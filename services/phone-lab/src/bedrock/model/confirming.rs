@@ -22,6 +22,11 @@ impl Confirming {
         Self { late, turn: 0, begun: false, waiting: Vec::new() }
     }
 
+    /// From now on texts do, or do not, wait for the end of the turn after theirs.
+    pub(super) fn set_late(&mut self, late: bool) {
+        self.late = late;
+    }
+
     pub(super) fn begin_turn(&mut self) {
         self.turn += 1;
         self.begun = false;
@@ -65,7 +70,7 @@ impl Model {
     /// The FINAL text of a sentence. Its stop reasons are as measured: END_TURN first, PARTIAL_TURN after.
     fn tell(&mut self, text: &str) {
         let stop = if std::mem::replace(&mut self.confirming.begun, true) { Stop::PartialTurn } else { Stop::EndTurn };
-        let id = self.entropy.uuid();
+        let id = self.ids.uuid();
         self.write(|writer| writer.final_text(id, text, stop));
     }
 }

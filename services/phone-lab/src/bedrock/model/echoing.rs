@@ -16,7 +16,7 @@ impl Model {
         let Some(listener) = &mut self.echo else { return false };
         if listener.hear(pcm, now) == EchoReply::Interrupt && self.audio.is_some() {
             self.end_audio(Stop::EndTurn);
-            let id = self.entropy.uuid();
+            let id = self.ids.uuid();
             self.write(|writer| writer.interruption(id, false));
         }
         if self.audio.is_none() {
@@ -70,7 +70,7 @@ mod tests {
         let outputs = std::iter::from_fn(|| model.poll_output());
         let json = outputs.filter_map(|output| match output {
             Output::Event(json) | Output::Audio(json) => Some(json),
-            Output::Note(_) | Output::TimeOut(..) => None,
+            Output::Note(_) | Output::Fault(_) | Output::TimeOut(..) => None,
         });
         json.filter_map(|json| json.split('"').nth(3).map(str::to_owned)).collect()
     }

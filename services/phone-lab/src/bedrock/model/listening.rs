@@ -73,7 +73,7 @@ impl Model {
             self.confirm_played(now);
             self.begun = true;
             let mut steps = vec![Step::Transcript(text)];
-            steps.extend(self.steps(reaction));
+            steps.extend(self.react(reaction));
             self.begin_turn(steps, self.timing.transcribe(), now);
         }
     }

@@ -2,17 +2,17 @@
 
 use std::time::Instant;
 
-use serde_json::{Map, Value};
-
 use super::{
     super::{
         fault::Quirk,
-        script::ToolPlan,
         speaking::Piece,
         wire::{Stop, Writer},
     },
     Model, Note, Output, Phase, TOKENS_OUT, text_tokens,
 };
+
+/// So many events after a usage event comes the next, if none has come before.
+const USAGE_EVERY: usize = 20;
 
 impl Model {
     pub(super) fn utter(&mut self, piece: Piece, now: Instant) {
@@ -23,11 +23,11 @@ impl Model {
                 self.playout.begin(self.sentences, text.clone());
                 self.sentences += 1;
                 self.usage.output_text += text_tokens(&text);
-                let id = self.entropy.uuid();
+                let id = self.ids.uuid();
                 self.write(|writer| writer.speculative_text(id, &text));
             }
             Piece::AudioStart => {
-                let id = self.entropy.uuid();
+                let id = self.ids.uuid();
                 self.audio = Some(id);
                 self.write(|writer| [writer.audio_start(id)]);
             }
@@ -40,12 +40,12 @@ impl Model {
                     self.confirm_earlier_turns();
                 }
             }
-            Piece::Tool(plan) => self.ask(plan),
+            Piece::Tool(ask) => self.ask(ask),
         }
     }
 
     pub(super) fn transcribe(&mut self, text: &str) {
-        let id = self.entropy.uuid();
+        let id = self.ids.uuid();
         if self.is_odd(Quirk::UnknownEvent) {
             self.write(|writer| [writer.user_speech_end()]);
         }
@@ -60,23 +60,8 @@ impl Model {
         if let (Phase::InPrompt { writer, .. }, Some(id)) = (&self.phase, self.audio) {
             let event = writer.audio(id, &pcm);
             self.outputs.extend([Output::Note(Note::Voice(pcm)), Output::Audio(event)]);
+            self.count_events(1);
         }
-    }
-
-    fn ask(&mut self, plan: ToolPlan) {
-        if !self.tools.contains(&plan.name) {
-            self.note(Note::Remark(format!("the script asks for tool {}, which the client does not offer", plan.name)));
-            self.follow_ups.extend(plan.reply(&Map::new()));
-            return;
-        }
-        let (id, tool_use_id) = (self.entropy.uuid(), self.entropy.uuid().to_string());
-        self.usage.output_text += 1 + plan.input.len() as u64;
-        let (name, input) = (plan.name.clone(), Value::Object(plan.input.clone()));
-        let written = if self.is_odd(Quirk::DoubleEncodedTool) { input.to_string().into() } else { input.clone() };
-        self.write(|writer| writer.tool_use(id, &plan.name, &tool_use_id, &written));
-        self.note(Note::ToolAsked { tool_use_id: tool_use_id.clone(), name, input });
-        self.asked.insert(tool_use_id, plan);
-        self.report_usage();
     }
 
     pub(super) fn end_audio(&mut self, stop: Stop) {
@@ -87,7 +72,7 @@ impl Model {
 
     pub(super) fn report_usage(&mut self) {
         let (before, total) = (self.reported, self.usage);
-        self.reported = total;
+        (self.reported, self.unreported) = (total, 0);
         self.note(Note::Usage(total));
         if let Phase::InPrompt { writer, .. } = &self.phase {
             self.outputs.push_back(Output::Event(writer.usage(before, total)));
@@ -101,6 +86,14 @@ impl Model {
                 self.outputs.push_back(Output::Event(writer.completion_start()));
             }
             self.outputs.extend(events(writer).map(Output::Event));
+            self.count_events(N);
+        }
+    }
+
+    fn count_events(&mut self, events: usize) {
+        self.unreported += events;
+        if self.unreported >= USAGE_EVERY {
+            self.report_usage();
         }
     }
 }

@@ -25,13 +25,13 @@ pub(in super::super) struct Policy {
 }
 
 impl Policy {
-    pub(in super::super) fn new(settings: &Settings, model: Generation, entropy: &mut Entropy) -> Self {
+    pub(in super::super) fn new(settings: &Settings, model: Generation, entropy: Entropy) -> Self {
         let slips = settings.slipped_audio != Probability::NEVER;
         Self {
             waived: settings.waived,
             strict_history: settings.strict_history,
             history: settings.history_limits.unwrap_or(model.history_limits()),
-            slipped_audio: slips.then(|| (settings.slipped_audio, entropy.fork())),
+            slipped_audio: slips.then_some((settings.slipped_audio, entropy)),
             ..Self::of(model)
         }
     }

@@ -1,7 +1,8 @@
 //! Everything that is decided before a session starts.
 
-use http::{Method, request::Parts};
+use http::{Method, Version, request::Parts};
 use jiff::Timestamp;
+use offhook_hosting::entropy::Entropy;
 
 use super::{
     super::{
@@ -9,6 +10,8 @@ use super::{
         events::Generation,
         fault::{Fault, Refusal},
         record::lock,
+        report::Protocol,
+        settings::Settings,
     },
     Counted, EVENT_STREAM, Shared,
 };
@@ -23,13 +26,14 @@ const V1_END: i64 = 1_789_344_000;
 pub(super) struct Admission {
     pub(super) chunks: ChunkVerifier,
     pub(super) model: Generation,
+    pub(super) protocol: Protocol,
     pub(super) faults: Vec<Fault>,
     pub(super) slot: Counted,
 }
 
 impl Shared {
     /// Everything that is decided before a session starts.
-    pub(super) fn admit(&self, head: &Parts, now: Timestamp) -> Result<Admission, Refusal> {
+    pub(super) fn admit(&self, head: &Parts, now: Timestamp, entropy: &mut Entropy) -> Result<Admission, Refusal> {
         let settings = &self.settings;
         let model = operation(head)?;
         if !settings.waived.contains(2) && head.headers.get("content-type").is_none_or(|kind| kind != EVENT_STREAM) {
@@ -44,23 +48,29 @@ impl Shared {
             return Err(Refusal::access_denied());
         }
         let slot = Counted::below(&self.live, settings.max_sessions).ok_or_else(|| settings.over_quota.clone())?;
-        let faults = self.draw_faults();
+        let faults = self.draw_faults(entropy);
         let refusal =
             faults.iter().find_map(|fault| if let Fault::Refuse(refusal) = fault { Some(refusal) } else { None });
         match refusal {
             Some(refusal) => Err(refusal.clone()),
-            None => Ok(Admission { chunks, model, faults, slot }),
+            None => {
+                let protocol = if head.version == Version::HTTP_2 { Protocol::Http2 } else { Protocol::Http1 };
+                Ok(Admission { chunks, model, protocol, faults, slot })
+            }
         }
     }
 
-    /// What goes wrong in the next session: what was injected, else what the settings say.
-    fn draw_faults(&self) -> Vec<Fault> {
-        if let Some(fault) = lock(&self.faults).pop_front() {
-            return vec![fault];
+    /// What goes wrong in the next session: what was injected, else what the settings and the script say.
+    fn draw_faults(&self, entropy: &mut Entropy) -> Vec<Fault> {
+        // Drawn in any case, so that an injected fault changes nothing but its own session.
+        let Settings { faults, fault_probability, script, .. } = &*self.settings;
+        let drawn = faults.iter().map(|fault| fault_probability.strikes(entropy).then(|| fault.clone()));
+        let mut drawn: Vec<_> = drawn.collect();
+        drawn.extend(script.risks().iter().map(|risk| risk.draw(entropy)));
+        match lock(&self.faults).pop_front() {
+            Some(fault) => vec![fault],
+            None => drawn.into_iter().flatten().collect(),
         }
-        let mut entropy = lock(&self.entropy);
-        let strikes = |_: &&Fault| self.settings.fault_probability.strikes(&mut entropy);
-        self.settings.faults.iter().filter(strikes).cloned().collect()
     }
 }
 

@@ -1,15 +1,58 @@
 //! What a fault does to the session that it strikes.
 
+use std::time::Instant;
+
 use super::{
     super::{
-        fault::Fault,
-        frame::{encode_event, encode_exception},
+        auth::EXPIRED,
+        fault::{ExceptionKind, Fault, Quirk},
+        frame::{encode_error, encode_event, encode_exception},
+        record::lock,
         report::SessionEnd,
+        settings::TokenExpiry,
     },
     Close, Driver,
 };
 
 impl Driver {
+    /// The dialogue brings this fault; says so if that ends the session. What strikes at a session's start strikes the
+    /// next one.
+    pub(super) fn bring(&mut self, fault: Fault, now: Instant) -> Option<(SessionEnd, Close)> {
+        match fault {
+            Fault::Refuse(_) | Fault::NeverAnswer | Fault::SlowAnswer(_) => {
+                lock(&self.session.next_faults).push_back(fault);
+            }
+            Fault::Quirk(quirk) => self.session.padded |= quirk == Quirk::Padding,
+            fault => self.session.strikes.add(fault, now),
+        }
+        self.strike_due(now)
+    }
+
+    /// What strikes by the clock.
+    pub(super) fn strike_due(&mut self, now: Instant) -> Option<(SessionEnd, Close)> {
+        while let Some(fault) = self.session.strikes.poll_due(now) {
+            if let Some(ended) = self.strike(fault) {
+                return Some(ended);
+            }
+        }
+        None
+    }
+
+    /// The session token may have expired.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<(SessionEnd, Close)> {
+        let (_, outcome) = self.session.expiry.take_if(|(at, _)| *at <= now)?;
+        let close = match outcome {
+            TokenExpiry::Nothing => return None,
+            TokenExpiry::Exception => {
+                self.queue.push_back(encode_exception(ExceptionKind::ExpiredToken.as_str(), EXPIRED));
+                Close::Clean
+            }
+            TokenExpiry::Reset => Close::Reset,
+        };
+        self.session.recorder.violation(EXPIRED.into());
+        Some((SessionEnd::Violation(EXPIRED.into()), close))
+    }
+
     /// The fault happens; says so if that ends the session.
     pub(super) fn strike(&mut self, fault: Fault) -> Option<(SessionEnd, Close)> {
         let (what, close) = match fault {
@@ -26,6 +69,10 @@ impl Driver {
                 // Worded by whoever injects it.
                 self.queue.push_back(encode_exception(kind.as_str(), &message));
                 (kind.as_str(), Close::Clean)
+            }
+            Fault::Error { code, message, .. } => {
+                self.queue.push_back(encode_error(&code, &message));
+                ("error frame", Close::Clean)
             }
             Fault::ResetStream(_) => ("stream reset", Close::Reset),
             Fault::ResetStreamWithoutError(_) => ("stream reset without error", Close::ResetWithoutError),
