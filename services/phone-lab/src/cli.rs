@@ -219,7 +219,6 @@ mod tests {
         let cli = Cli::try_parse_from(command.iter().chain(flags)).map_err(|error| error.to_string())?;
         let Command::Bedrock(options) = cli.command else { unreachable!("another command") };
         Ok(options.settings(Script::default(), Timestamp::UNIX_EPOCH))
-        }
     }
 
     #[test]

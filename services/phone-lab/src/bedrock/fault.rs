@@ -84,6 +84,11 @@ pub enum Quirk {
 }
 
 impl Fault {
+    /// Says whether it strikes before a session starts.
+    pub(super) fn is_of_start(&self) -> bool {
+        matches!(self, Self::Refuse(_) | Self::NeverAnswer | Self::SlowAnswer(_))
+    }
+
     /// When a running session is struck; none for faults that strike at the start, on a word, or all along.
     fn moment(&self) -> Option<Moment> {
         match self {

@@ -9,6 +9,7 @@ mod barge_in;
 mod confirming;
 mod echoing;
 mod listening;
+mod reacting;
 mod uttering;
 
 use std::{
@@ -26,12 +27,11 @@ use self::confirming::Confirming;
 use super::{
     echo::EchoListener,
     events::{Generation, SampleRate, Sensitivity},
-    fault::{ExceptionKind, Fault, Quirk, Risk},
+    fault::{ExceptionKind, Fault, Quirk},
     hearing::Hearing,
     playout::{Cut, Playout},
     report::{HeardUtterance, Usage},
     rules::Input,
-    script::Reaction,
     settings::Settings,
     speaking::{Speaking, Step, sentences},
     timing::Timing,
@@ -339,26 +339,6 @@ impl Model {
         }
         let delay = self.timing.read(&mut self.delays);
         self.begin_turn(steps, delay, now);
-    }
-
-    /// What a reaction makes the model do. What may go wrong with it does so, or does not, from here on.
-    fn react(&mut self, reaction: Reaction) -> Vec<Step> {
-        let Reaction { say: texts, tools, meanwhile, reply, risks } = reaction;
-        self.risk(&risks);
-        let steps = texts.iter().flat_map(|text| say(text)).chain(self.asking.plan(tools, reply));
-        steps.chain(meanwhile.iter().flat_map(|text| say(text))).collect()
-    }
-
-    fn risk(&mut self, risks: &[Risk]) {
-        for risk in risks {
-            let Some(fault) = risk.draw(&mut self.chances) else { continue };
-            if let Fault::Quirk(quirk) = fault {
-                self.quirks.push(quirk);
-                self.speaking.set_bursts(self.is_odd(Quirk::AudioBursts));
-                self.confirming.set_late(self.is_odd(Quirk::LateFinalTexts));
-            }
-            self.outputs.push_back(Output::Fault(fault));
-        }
     }
 
     fn begin_turn(&mut self, steps: Vec<Step>, delay: Duration, now: Instant) {

@@ -138,7 +138,11 @@ impl Driver {
                 }
                 drop(timeout(FLUSH_LIMIT, out.send(Err(Reset))).await);
             }
-            Close::Connection => connection.dropped.cancel(),
+            Close::Connection => {
+                connection.dropped.cancel();
+                // The stream must not end before the connection does.
+                drop(timeout(FLUSH_LIMIT, out.closed()).await);
+            }
         }
     }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use phone_lab::bedrock::{ExceptionKind, Fault, Moment, Probability, Quirk, SessionEnd, Settings};
 use tokio::time::timeout;
 
-use crate::support::*;
+use crate::{raw::*, support::*};
 
 const SOON: Moment = Moment::After(Duration::from_millis(10));
 
@@ -155,13 +155,31 @@ async fn a_reset_without_error_looks_like_an_end() {
 
 #[tokio::test]
 async fn a_reset_has_the_code_it_is_to_have() {
-    let lab = Lab::start(Settings { waived: "3".parse().unwrap(), ..quick("{}") }).await;
-    let operation = format!("/model/{}/invoke-with-bidirectional-stream", MODEL.replace(':', "%3A"));
+    let lab = Lab::quick().await;
+    let mut raw = Raw::connect(&lab).await;
     for (fault, code) in [("reset@read:1", "INTERNAL_ERROR, Remote"), ("reset-no-error@read:1", "NO_ERROR, Remote")] {
         lab.server.inject(fault.parse().unwrap());
-        let error = Raw::connect(&lab).await.error_after(&operation, unsigned(&session_start())).await;
+        let mut call = raw.open();
+        call.send_event(&session_start()).await;
+        let error = call.next().await.unwrap_err();
         assert!(error.contains(&format!(", {code}")), "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_error_frame_has_a_code_and_a_message_and_no_more() {
+    let (lab, mut call) = struck("error=Oops:all is lost".parse().unwrap()).await;
+    call.say("hello").await;
+    call.until("audioOutput", |_| true).await;
+    assert_eq!(call.next().await, Err(End::Broken), "the SDK does not know such frames");
+    assert_eq!(fault_of(&lab), "error frame");
+    lab.server.inject("error=Oops:all is lost@read:1".parse().unwrap());
+    let mut call = Raw::connect(&lab).await.open();
+    call.send_event(&session_start()).await;
+    let frame = call.next().await.unwrap().unwrap();
+    let values = [":message-type", ":error-code", ":error-message"].map(|name| value(&frame, name));
+    assert_eq!(values, ["error", "Oops", "all is lost"]);
+    assert!(frame.payload().is_empty() && call.next().await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -248,26 +266,4 @@ async fn faults_of_the_settings_strike_by_chance_and_the_same_with_the_same_seed
     assert!((1..12).contains(&struck), "{first:?}");
     assert_eq!(ends(1).await, first);
     assert_ne!(ends(2).await, first);
-}
-
-#[tokio::test]
-async fn a_conversation_with_faults_repeats_event_for_event() {
-    let run = async || {
-        let faults = ["unknown-event", "early-usage", "late-final-texts", "exception=model-timeout@sent:15"];
-        let faults = faults.map(|fault| fault.parse().unwrap()).into();
-        let lab = Lab::start(Settings { faults, ..quick("{}") }).await;
-        let mut call = call(&lab.client().await).await;
-        call.say("tell me something long enough for all of this").await;
-        let mut events = Vec::new();
-        loop {
-            match call.next().await {
-                Ok(event) => events.push(event),
-                Err(end) => return (events, end),
-            }
-        }
-    };
-    let (events, end) = run().await;
-    assert!(matches!(&end, End::Exception(kind, _) if kind == "modelTimeoutException"), "{end:?}");
-    assert_eq!(events.len(), 15);
-    assert_eq!(run().await, (events, end));
 }

@@ -3,7 +3,12 @@
 
 mod conversation;
 mod faults;
+mod http1;
+mod kept;
+mod raw;
 mod refusals;
 mod rulebook;
+mod scripted;
 mod support;
 mod violations;
+mod wire;

@@ -1,8 +1,9 @@
 use aws_sdk_bedrockruntime::{Client, error::ProvideErrorMetadata};
-use phone_lab::bedrock::{Fault, Refusal, SessionEnd, Settings};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use jiff::SignedDuration;
+use offhook_hosting::clock::Clock;
+use phone_lab::bedrock::{Fault, Refusal, SessionEnd, Settings, TokenExpiry};
 
-use crate::support::*;
+use crate::{raw::*, support::*};
 
 const KEY: &str = "AKIDEXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
@@ -95,6 +96,49 @@ async fn an_expired_token_is_refused() {
     assert_eq!(refused(&client, MODEL).await, is(403, "ExpiredTokenException"));
 }
 
+/// A lab whose session token expires soon, and a call that will be open then.
+async fn expiring(token_expiry: TokenExpiry) -> (Lab, Call) {
+    let token = Some("token".to_owned());
+    // Late enough to be there when the session starts, however slow the machine.
+    let expires = Some(Clock.wall() + SignedDuration::from_secs(3));
+    let settings = Settings { session_token: token, session_token_expires_at: expires, token_expiry, ..quick("{}") };
+    let lab = Lab::start(settings).await;
+    let call = call(&lab.client_as("us-east-1", KEY, SECRET, Some("token")).await).await;
+    (lab, call)
+}
+
+#[tokio::test]
+async fn a_token_that_expires_in_mid_stream_ends_the_session_or_does_not() {
+    let expired = "The security token included in the request is expired";
+    let (told, reset, nothing) = tokio::join!(
+        async {
+            let (lab, mut call) = expiring(TokenExpiry::Exception).await;
+            (call.ended().await, lab.report().end)
+        },
+        async {
+            let (lab, mut call) = expiring(TokenExpiry::Reset).await;
+            (call.ended().await, lab.report().end)
+        },
+        async {
+            let (lab, mut call) = expiring(TokenExpiry::Nothing).await;
+            let late = lab.client_as("us-east-1", KEY, SECRET, Some("token")).await;
+            while refused_or_not(&late).await.is_none() {}
+            call.say("still here").await;
+            call.turn().await
+        }
+    );
+    let end = Some(SessionEnd::Violation(expired.into()));
+    assert_eq!(told, (End::Exception("ExpiredTokenException".into(), expired.into()), end.clone()));
+    assert_eq!(reset, (End::Broken, end));
+    assert_eq!(nothing, "you said still here");
+}
+
+/// The error code of a start that may be refused.
+async fn refused_or_not(client: &Client) -> Option<String> {
+    let error = start(client, MODEL, vec![session_start()]).await.err()?;
+    Some(error.code().unwrap_or_default().to_owned())
+}
+
 #[tokio::test]
 async fn models_are_offered_everywhere_and_forever_where_that_is_waived() {
     let waived = "9".parse().unwrap();
@@ -115,15 +159,14 @@ async fn signatures_that_do_not_match_pass_where_that_is_waived() {
 
 #[tokio::test]
 async fn requests_of_another_kind_are_refused() {
-    let operation = format!("/model/{}/invoke-with-bidirectional-stream", MODEL.replace(':', "%3A"));
-    let event_stream = "application/vnd.amazon.eventstream";
+    let operation = operation();
     let lab = Lab::quick().await;
     let mut raw = Raw::connect(&lab).await;
     let not_found = is(404, "UnknownOperationException");
-    assert_eq!(raw.request("GET", &operation, event_stream).await, not_found);
-    assert_eq!(raw.request("POST", "/model/x/converse", event_stream).await, not_found);
+    assert_eq!(raw.request("GET", &operation, EVENT_STREAM).await, not_found);
+    assert_eq!(raw.request("POST", "/model/x/converse", EVENT_STREAM).await, not_found);
     assert_eq!(raw.request("POST", &operation, "application/json").await, is(415, "ValidationException"));
-    assert_eq!(raw.request("POST", &operation, event_stream).await, is(403, "MissingAuthenticationTokenException"));
+    assert_eq!(raw.request("POST", &operation, EVENT_STREAM).await, is(403, "MissingAuthenticationTokenException"));
     let waived = Lab::start(Settings { waived: "2".parse().unwrap(), ..quick("{}") }).await;
     let answer = Raw::connect(&waived).await.request("POST", &operation, "application/json").await;
     assert_eq!(answer, is(403, "MissingAuthenticationTokenException"));
@@ -131,15 +174,6 @@ async fn requests_of_another_kind_are_refused() {
     let worded = Lab::start(Settings { wrong_content_type, ..quick("{}") }).await;
     let answer = Raw::connect(&worded).await.request("POST", &operation, "application/json").await;
     assert_eq!(answer, is(400, "ValidationException"));
-}
-
-#[tokio::test]
-async fn what_is_no_frame_resets_the_stream() {
-    let lab = Lab::start(Settings { waived: "3".parse().unwrap(), ..quick("{}") }).await;
-    let operation = format!("/model/{}/invoke-with-bidirectional-stream", MODEL.replace(':', "%3A"));
-    let error = Raw::connect(&lab).await.error_after(&operation, vec![0; 64]).await;
-    assert!(error.contains("INTERNAL_ERROR, Remote"), "{error}");
-    assert_eq!(lab.report().end, Some(SessionEnd::Violation("malformed input: frame lengths are inconsistent".into())));
 }
 
 #[tokio::test]
@@ -179,22 +213,6 @@ async fn injected_refusals_strike_once_each_in_order() {
         assert_eq!(refused(&client, MODEL).await, is(*status, error));
     }
     call(&client).await;
-}
-
-#[tokio::test]
-async fn http_1_is_not_spoken() {
-    let lab = Lab::quick().await;
-    assert!(connect(&lab, &[b"http/1.1"]).await.is_err());
-    let mut silent = connect(&lab, &[]).await.unwrap();
-    // The server may be gone before this is written.
-    let _ = silent.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    let mut answer = Vec::new();
-    let _ = silent.read_to_end(&mut answer).await;
-    assert!(answer.is_empty(), "{answer:?}");
-    lab.until(|server| server.refusals().len() == 2).await;
-    let refusals = lab.server.refusals();
-    assert!(refusals[0].starts_with("TLS handshake failed"), "{refusals:?}");
-    assert_eq!(refusals[1], "the client did not negotiate h2: HTTP/1.1 is not served");
 }
 
 #[tokio::test]

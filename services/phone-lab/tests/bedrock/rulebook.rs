@@ -1,10 +1,11 @@
-//! The table of rules in the documentation is complete, and says of each rule what is true.
+//! The tables of rules and behaviours in the documentation are complete, and say of each what is true.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
 use phone_lab::bedrock::Waived;
 
 const RULES: u8 = 55;
+const BEHAVIOURS: u8 = 10;
 
 struct Row {
     number: u8,
@@ -22,16 +23,24 @@ fn quoted(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-fn rows() -> Vec<Row> {
+/// The rows of this section's table: their numbers and the cells after them.
+fn table(section: &str) -> Vec<(u8, Vec<String>)> {
     let page = read("../../docs/phone-lab.md");
-    let section = page.split("\n## ").find(|section| section.starts_with("Rules\n")).expect("a section on rules");
+    let section =
+        page.split("\n## ").find(|text| text.starts_with(&format!("{section}\n"))).expect("a section of that name");
     let row = |line: &str| {
-        let cells: Vec<_> = line.split('|').map(str::trim).collect();
-        let number = cells.get(1)?.parse().ok()?;
-        let [_, _, _, _, confidence, switch, test, _] = cells[..] else { panic!("not six cells: {line}") };
-        Some(Row { number, confidence: confidence.into(), switches: quoted(switch), tests: quoted(test) })
+        let mut cells = line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(|cell| cell.trim().to_owned());
+        Some((cells.next()?.parse().ok()?, cells.collect()))
     };
     section.lines().filter_map(row).collect()
+}
+
+fn rows() -> Vec<Row> {
+    let row = |(number, cells): (u8, Vec<String>)| {
+        let [_, _, confidence, switch, test] = &cells[..] else { panic!("not five cells: {number} {cells:?}") };
+        Row { number, confidence: confidence.into(), switches: quoted(switch), tests: quoted(test) }
+    };
+    table("Rules").into_iter().map(row).collect()
 }
 
 /// All Rust text below this folder of the crate.
@@ -52,23 +61,42 @@ fn the_table_has_every_rule_once_and_in_order() {
     assert_eq!(numbers, (1..=RULES).collect::<Vec<_>>());
 }
 
-#[test]
-fn every_rule_has_its_confidence_and_a_test_that_exists() {
+/// The names of all tests of the simulated Bedrock.
+fn tests() -> BTreeSet<String> {
     let mut text = String::new();
     for folder in ["src/bedrock", "tests/bedrock"] {
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut text);
     }
-    let functions: BTreeSet<_> = text
-        .split("#[test]\n")
-        .chain(text.split("#[tokio::test]\n"))
-        .skip(1)
-        .filter_map(|code| code.trim_start().trim_start_matches("async ").strip_prefix("fn ")?.split('(').next())
-        .collect();
+    let after = text.split("#[test]\n").skip(1).chain(text.split("#[tokio::test]\n").skip(1));
+    let name = |code: &str| {
+        Some(code.trim_start().trim_start_matches("async ").strip_prefix("fn ")?.split('(').next()?.into())
+    };
+    after.filter_map(name).collect()
+}
+
+#[test]
+fn every_rule_has_its_confidence_and_a_test_that_exists() {
+    let known = tests();
     for Row { number, confidence, tests, .. } in rows() {
         assert!(["S", "G", "X", "S/X", "G/X"].contains(&confidence.as_str()), "rule {number}: {confidence}");
         assert!(!tests.is_empty(), "rule {number} has no test");
         for test in tests {
-            assert!(functions.contains(test.as_str()), "rule {number}: there is no test {test}");
+            assert!(known.contains(&test), "rule {number}: there is no test {test}");
+        }
+    }
+}
+
+#[test]
+fn every_behaviour_is_there_once_in_order_with_tests_that_exist() {
+    let (known, table) = (tests(), table("Behaviours"));
+    let numbers: Vec<_> = table.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, (1..=BEHAVIOURS).collect::<Vec<_>>());
+    for (number, cells) in table {
+        let [_, test] = &cells[..] else { panic!("not two cells: {number} {cells:?}") };
+        let tests = quoted(test);
+        assert!(!tests.is_empty(), "behaviour {number} has no test");
+        for test in tests {
+            assert!(known.contains(&test), "behaviour {number}: there is no test {test}");
         }
     }
 }

@@ -35,7 +35,7 @@ use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 pub(crate) const MODEL: &str = "amazon.nova-2-sonic-v1:0";
 /// Nothing here takes this long; a test that hangs fails after it.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Twenty times as fast as the real service, so that tests are quick.
 pub(crate) fn quick(script: &str) -> Settings {
@@ -313,82 +313,4 @@ pub(crate) async fn connect(
     let socket = tokio::net::TcpStream::connect(lab.server.address()).await?;
     let name = "127.0.0.1".try_into().unwrap();
     tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, socket).await
-}
-
-/// An HTTP/2 connection of one's own, for requests that no SDK would send.
-pub(crate) struct Raw(hyper::client::conn::http2::SendRequest<RawBody>);
-
-type RawBody = http_body_util::Either<http_body_util::Full<bytes::Bytes>, Unfinished>;
-
-/// A body that says this much and then never ends.
-pub(crate) struct Unfinished(Option<bytes::Bytes>);
-
-impl hyper::body::Body for Unfinished {
-    type Data = bytes::Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
-        match self.0.take() {
-            Some(bytes) => std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(bytes)))),
-            None => std::task::Poll::Pending,
-        }
-    }
-}
-
-impl Raw {
-    pub(crate) async fn connect(lab: &Lab) -> Self {
-        let stream = hyper_util::rt::TokioIo::new(connect(lab, &[b"h2"]).await.unwrap());
-        let executor = hyper_util::rt::TokioExecutor::new();
-        let (sender, connection) = hyper::client::conn::http2::handshake(executor, stream).await.unwrap();
-        tokio::spawn(connection);
-        Self(sender)
-    }
-
-    async fn send(
-        &mut self,
-        method: &str,
-        path: &str,
-        content: &str,
-        body: RawBody,
-    ) -> hyper::Result<http::Response<hyper::body::Incoming>> {
-        let request = http::Request::builder().method(method).uri(format!("https://127.0.0.1{path}"));
-        let request = request.header("content-type", content).body(body).unwrap();
-        timeout(PATIENCE, self.0.send_request(request)).await.expect("an answer in time")
-    }
-
-    /// Status and error type of the answer.
-    pub(crate) async fn request(&mut self, method: &str, path: &str, content: &str) -> (u16, String) {
-        let body = http_body_util::Either::Left(http_body_util::Full::default());
-        let answer = self.send(method, path, content, body).await.unwrap();
-        let error = answer.headers().get("x-amzn-errortype").unwrap().to_str().unwrap().to_owned();
-        (answer.status().as_u16(), error)
-    }
-
-    /// What becomes of a stream that sends these bytes, which is to be an error before or after the response.
-    pub(crate) async fn error_after(&mut self, path: &str, bytes: Vec<u8>) -> String {
-        use http_body_util::BodyExt;
-        let body = http_body_util::Either::Right(Unfinished(Some(bytes.into())));
-        let error = match self.send("POST", path, "application/vnd.amazon.eventstream", body).await {
-            Ok(answer) => timeout(PATIENCE, answer.into_body().collect()).await.expect("an end in time").unwrap_err(),
-            Err(error) => error,
-        };
-        format!("{error:?}")
-    }
-}
-
-/// An event as its two frames, without a signature.
-pub(crate) fn unsigned(event: &Value) -> Vec<u8> {
-    use aws_smithy_eventstream::frame::write_message_to;
-    use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
-    let payload = json!({"bytes": STANDARD.encode(json!({ "event": event }).to_string())}).to_string();
-    let headers = [(":message-type", "event"), (":event-type", "chunk"), (":content-type", "application/json")];
-    let header = |(name, value): (&'static str, &'static str)| Header::new(name, HeaderValue::String(value.into()));
-    let mut inner = Vec::new();
-    write_message_to(&Message::new_from_parts(headers.map(header).into(), payload), &mut inner).unwrap();
-    let mut outer = Vec::new();
-    write_message_to(&Message::new(inner), &mut outer).unwrap();
-    outer
 }

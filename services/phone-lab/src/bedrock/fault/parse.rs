@@ -56,10 +56,8 @@ impl FromStr for Fault {
 impl Fault {
     /// Reads a fault of something in the dialogue, from which its moment counts: it strikes at once unless told.
     pub(in super::super) fn in_dialogue(text: &str) -> Result<Self, FaultError> {
-        match parse(text, Moment::After(Duration::ZERO))? {
-            Self::Quirk(Quirk::EarlyUsage) => Err(FaultError::TooLate(text.into())),
-            fault => Ok(fault),
-        }
+        let fault = parse(text, Moment::After(Duration::ZERO))?;
+        if fault == Self::Quirk(Quirk::EarlyUsage) { Err(FaultError::TooLate(text.into())) } else { Ok(fault) }
     }
 }
 

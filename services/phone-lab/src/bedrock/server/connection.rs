@@ -145,18 +145,20 @@ async fn serve(
     let mut leaving = false;
     loop {
         tokio::select! {
+            // What is dropped says nothing more, whatever there is to say.
+            biased;
+            () = handle.dropped.cancelled() => return,
+            () = stop.cancelled() => return,
+            () = handle.leaving.cancelled(), if !leaving => {
+                leaving = true;
+                connection.as_mut().leave();
+            }
             result = &mut connection => {
                 if let Err(error) = result {
                     tracing::debug!(%error, "connection failed");
                 }
                 return;
             }
-            () = handle.leaving.cancelled(), if !leaving => {
-                leaving = true;
-                connection.as_mut().leave();
-            }
-            () = handle.dropped.cancelled() => return,
-            () = stop.cancelled() => return,
         }
     }
 }

@@ -18,12 +18,12 @@ impl Driver {
     /// The dialogue brings this fault; says so if that ends the session. What strikes at a session's start strikes the
     /// next one.
     pub(super) fn bring(&mut self, fault: Fault, now: Instant) -> Option<(SessionEnd, Close)> {
-        match fault {
-            Fault::Refuse(_) | Fault::NeverAnswer | Fault::SlowAnswer(_) => {
-                lock(&self.session.next_faults).push_back(fault);
-            }
-            Fault::Quirk(quirk) => self.session.padded |= quirk == Quirk::Padding,
-            fault => self.session.strikes.add(fault, now),
+        if fault.is_of_start() {
+            lock(&self.session.next_faults).push_back(fault);
+        } else if let Fault::Quirk(quirk) = fault {
+            self.session.padded |= quirk == Quirk::Padding;
+        } else {
+            self.session.strikes.add(fault, now);
         }
         self.strike_due(now)
     }
