@@ -3,6 +3,7 @@
 mod cli;
 
 use std::{
+    io::{self, Write},
     net::{SocketAddr, TcpStream, ToSocketAddrs},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -20,13 +21,13 @@ use offhook_hosting::{
     telemetry::{Telemetry, TelemetryConfig},
 };
 use phone_lab::{
-    bedrock::{self, CertificateAuthority, Server},
+    bedrock::{self, CertificateAuthority, ModelEvent, ModelEventKind, Server},
     call, demo,
     load::{self, Ears, Hears},
     scenario::{Scenario, ScenarioCall},
     twilio::{Account, Settings, url::Url},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::broadcast::error::RecvError};
 use tokio_util::sync::CancellationToken;
 
 use cli::{Bedrock, Call, Cli, Command, Demo, Line, Load};
@@ -191,7 +192,26 @@ async fn run_bedrock(options: Bedrock) -> anyhow::Result<()> {
     lifecycle.listen_for_signals()?;
     let server = Server::start(listener, &ca, &names, settings, Clock, entropy)?;
     println!("simulated Bedrock on https://{}, trusted by {}", server.address(), ca_out.display());
-    lifecycle.soft_stop().cancelled().await;
-    server.stop().await;
+    let mut events = server.watch();
+    loop {
+        tokio::select! {
+            event = events.recv() => tell_end(&server, event),
+            () = lifecycle.soft_stop().cancelled() => break,
+        }
+    }
+    server.clone().stop().await;
+    while let Ok(event) = events.try_recv() {
+        tell_end(&server, Ok(event));
+    }
     Ok(())
+}
+
+/// Prints a line for a session that has ended.
+fn tell_end(server: &Server, event: Result<ModelEvent, RecvError>) {
+    // A terminal that is too slow for the sessions misses some.
+    let Ok(ModelEvent { session, kind: ModelEventKind::Closed(_), .. }) = event else { return };
+    if let Some(report) = server.report(session) {
+        // Nobody has to read this.
+        let _ = writeln!(io::stdout(), "{}", report.summary());
+    }
 }

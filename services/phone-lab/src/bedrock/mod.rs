@@ -25,6 +25,7 @@ mod server;
 mod session;
 mod settings;
 mod speaking;
+mod summary;
 mod tap;
 mod timing;
 mod waived;

@@ -131,6 +131,12 @@ impl Server {
         lock(&self.shared.reports).iter().map(|report| lock(report).clone()).collect()
     }
 
+    /// The session with this id, if it is among those.
+    pub fn report(&self, id: SessionId) -> Option<SessionReport> {
+        let reports = lock(&self.shared.reports);
+        reports.iter().rev().map(|report| lock(report)).find(|report| report.id == id).map(|report| report.clone())
+    }
+
     /// Connections and requests that did not become sessions, and why. The first 1,000 are kept.
     pub fn refusals(&self) -> Vec<String> {
         lock(&self.shared.refusals).clone()

@@ -1,7 +1,12 @@
 //! HTTP/1.1: not spoken unless wanted, and then with chunked bodies both ways at once.
 
+use std::time::Duration;
+
 use phone_lab::bedrock::{Protocol, SessionEnd, Settings};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 use crate::{kept::Kept, raw::*, support::*};
 
@@ -104,4 +109,20 @@ async fn a_connection_that_is_going_away_ends_with_its_session() {
     assert_eq!(call.exception().await.0, "validationException");
     call.end_body();
     lab.until(|server| server.open_connections() == 0).await;
+}
+
+#[tokio::test]
+async fn a_frozen_session_stays_until_the_client_gives_up() {
+    let lab = lab().await;
+    for fault in ["freeze@read:1", "never-answer"] {
+        lab.server.inject(fault.parse().unwrap());
+        let mut raw = Raw::connect_by_http1(&lab, HTTP1).await;
+        let mut call = raw.open();
+        call.send_event(&session_start()).await;
+        call.send_event(&prompt_start()).await;
+        assert!(timeout(Duration::from_millis(200), call.next()).await.is_err(), "{fault}");
+        assert_eq!(lab.server.live_sessions(), 1);
+        drop((raw, call));
+        lab.until(|server| server.live_sessions() == 0).await;
+    }
 }
