@@ -338,26 +338,34 @@ impl Driver {
                     self.answer();
                     self.flush().await;
                 }
-                Close::Never if self.answer.is_some() => {
-                    let drained = async {
-                        drain(&mut self.body).await;
-                        pending::<()>().await;
-                    };
-                    tokio::select! {
-                        () = self.out.closed() => {}
-                        () = drained => {}
-                    }
-                }
-                // Frozen: it does not even read.
+                Close::Never if self.answer.is_some() => self.outlast().await,
+                // Frozen: it does not even read, unless that is the only way to notice that the client is gone.
                 Close::Never => {
                     self.flush().await;
-                    self.out.closed().await;
+                    match self.session.protocol {
+                        Protocol::Http1 => self.outlast().await,
+                        Protocol::Http2 => self.out.closed().await,
+                    }
                 }
             }
         };
         tokio::select! {
             () = settled => {}
             () = stop.cancelled() => {}
+        }
+    }
+
+    /// Reads and forgets until the client gives up.
+    async fn outlast(&mut self) {
+        let lost = async {
+            match drain(&mut self.body).await {
+                Ok(()) => pending::<()>().await,
+                Err(error) => tracing::debug!(%error, "the client is gone"),
+            }
+        };
+        tokio::select! {
+            () = self.out.closed() => {}
+            () = lost => {}
         }
     }
 
@@ -382,7 +390,10 @@ async fn linger(mut body: Incoming, stop: CancellationToken) {
     }
 }
 
-/// Reads to the end and forgets.
-async fn drain(body: &mut Incoming) {
-    while body.frame().await.is_some_and(|frame| frame.is_ok()) {}
+/// Reads to the end and forgets. An error is how the client was lost before that.
+async fn drain(body: &mut Incoming) -> hyper::Result<()> {
+    while let Some(frame) = body.frame().await {
+        frame?;
+    }
+    Ok(())
 }

@@ -134,6 +134,14 @@ mod tests {
     }
 
     #[test]
+    fn the_response_takes_80_to_140_ms() {
+        let (timing, mut entropy) = (Timing::new(Profile::Real, Pace::REAL), Entropy::from_seed(1));
+        let drawn: Vec<_> = (0..200).map(|_| timing.connect(&mut entropy).as_millis()).collect();
+        assert!(drawn.iter().all(|millis| (80..=140).contains(millis)), "{drawn:?}");
+        assert!(drawn.iter().any(|millis| *millis < 95) && drawn.iter().any(|millis| *millis > 125), "{drawn:?}");
+    }
+
+    #[test]
     fn there_are_three_profiles() {
         assert_eq!("instant".parse::<Profile>(), Err(NoProfile));
     }

@@ -122,7 +122,7 @@ async fn a_frozen_session_stays_until_the_client_gives_up() {
         call.send_event(&prompt_start()).await;
         assert!(timeout(Duration::from_millis(200), call.next()).await.is_err(), "{fault}");
         assert_eq!(lab.server.live_sessions(), 1);
-        drop((raw, call));
+        raw.vanish();
         lab.until(|server| server.live_sessions() == 0).await;
     }
 }

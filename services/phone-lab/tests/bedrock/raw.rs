@@ -25,7 +25,11 @@ use jiff::Timestamp;
 use offhook_hosting::clock::Clock;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinHandle},
+    time::timeout,
+};
 
 use crate::support::*;
 
@@ -38,8 +42,13 @@ pub(crate) fn operation() -> String {
     format!("/model/{}/invoke-with-bidirectional-stream", MODEL.replace(':', "%3A"))
 }
 
-/// A connection.
-pub(crate) enum Raw {
+/// A connection. It stays open as long as it has requests.
+pub(crate) struct Raw {
+    sender: Sender,
+    connection: AbortHandle,
+}
+
+enum Sender {
     Http1(http1::SendRequest<RawBody>),
     Http2(http2::SendRequest<RawBody>),
 }
@@ -61,16 +70,19 @@ impl Raw {
     pub(crate) async fn connect(lab: &Lab) -> Self {
         let stream = TokioIo::new(connect(lab, &[b"h2"]).await.unwrap());
         let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
-        tokio::spawn(connection);
-        Self::Http2(sender)
+        Self { sender: Sender::Http2(sender), connection: tokio::spawn(connection).abort_handle() }
     }
 
     /// Speaks HTTP/1.1.
     pub(crate) async fn connect_by_http1(lab: &Lab, alpn: &[&[u8]]) -> Self {
         let stream = TokioIo::new(connect(lab, alpn).await.unwrap());
         let (sender, connection) = http1::handshake(stream).await.unwrap();
-        tokio::spawn(connection);
-        Self::Http1(sender)
+        Self { sender: Sender::Http1(sender), connection: tokio::spawn(connection).abort_handle() }
+    }
+
+    /// Closes the connection, whatever is under way.
+    pub(crate) fn vanish(self) {
+        self.connection.abort();
     }
 
     /// Status and error type of the answer to a request without a signature.
@@ -88,7 +100,7 @@ impl Raw {
         let now = Clock.wall();
         let (signer, authorization) = Signer::of_request(now);
         let mut request = Request::post(self.uri(&operation()));
-        if matches!(self, Self::Http1(_)) {
+        if matches!(self.sender, Sender::Http1(_)) {
             request = request.header("host", HOST);
         }
         let request = request
@@ -108,16 +120,16 @@ impl Raw {
     }
 
     fn uri(&self, path: &str) -> String {
-        match self {
-            Self::Http1(_) => path.to_owned(),
-            Self::Http2(_) => format!("https://{HOST}{path}"),
+        match &self.sender {
+            Sender::Http1(_) => path.to_owned(),
+            Sender::Http2(_) => format!("https://{HOST}{path}"),
         }
     }
 
     fn send(&mut self, request: Request<RawBody>) -> JoinHandle<hyper::Result<Response<Incoming>>> {
-        match self {
-            Self::Http1(sender) => tokio::spawn(sender.send_request(request)),
-            Self::Http2(sender) => tokio::spawn(sender.send_request(request)),
+        match &mut self.sender {
+            Sender::Http1(sender) => tokio::spawn(sender.send_request(request)),
+            Sender::Http2(sender) => tokio::spawn(sender.send_request(request)),
         }
     }
 }

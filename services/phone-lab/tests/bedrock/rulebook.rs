@@ -23,16 +23,26 @@ fn quoted(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The rows of this section's table: their numbers and the cells after them.
-fn table(section: &str) -> Vec<(u8, Vec<String>)> {
+/// What stands under this heading.
+fn section(name: &str) -> String {
     let page = read("../../docs/phone-lab.md");
-    let section =
-        page.split("\n## ").find(|text| text.starts_with(&format!("{section}\n"))).expect("a section of that name");
+    let found = page.split("\n## ").find(|text| text.starts_with(&format!("{name}\n")));
+    found.expect("a section of that name").to_owned()
+}
+
+/// The cells of a table's rows, headings included.
+fn cells(section: &str) -> Vec<Vec<String>> {
     let row = |line: &str| {
-        let mut cells = line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(|cell| cell.trim().to_owned());
-        Some((cells.next()?.parse().ok()?, cells.collect()))
+        let row = line.strip_prefix('|')?.strip_suffix('|')?;
+        Some(row.split('|').map(|cell| cell.trim().to_owned()).collect())
     };
     section.lines().filter_map(row).collect()
+}
+
+/// The rows of this section's table that have a number, and the cells after it.
+fn table(name: &str) -> Vec<(u8, Vec<String>)> {
+    let row = |cells: Vec<String>| Some((cells.first()?.parse().ok()?, cells[1..].to_vec()));
+    cells(&section(name)).into_iter().filter_map(row).collect()
 }
 
 fn rows() -> Vec<Row> {
@@ -113,4 +123,21 @@ fn every_doubtful_rule_has_a_switch_and_every_switch_exists() {
             assert!(settings.contains(&format!("    pub {field}: ")), "rule {number}: there is no setting {field}");
         }
     }
+}
+
+#[test]
+fn every_fault_is_in_the_table_with_tests_that_exist() {
+    let (known, mut named) = (tests(), BTreeSet::new());
+    let table = cells(&section("Faults of the simulated Bedrock"));
+    for row in &table[2..] {
+        let [faults, _, test] = &row[..] else { panic!("not three cells: {row:?}") };
+        named.extend(quoted(faults).iter().map(|fault| fault.split('=').next().unwrap().to_owned()));
+        let tests = quoted(test);
+        assert!(!tests.is_empty(), "{faults} has no test");
+        tests.iter().for_each(|test| assert!(known.contains(test), "{faults}: there is no test {test}"));
+    }
+    let source = read("src/bedrock/fault/parse.rs");
+    let names = source.split("fn named(").nth(1).unwrap().split("\n}\n").next().unwrap();
+    let arm = |line: &str| Some(line.trim().strip_prefix('"')?.split_once('"')?.0.to_owned());
+    assert_eq!(named, names.lines().filter_map(arm).collect());
 }
