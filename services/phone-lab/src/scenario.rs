@@ -8,7 +8,7 @@ use crate::{bedrock::Script, twilio::CallerScript};
 
 const DEMO: &str = include_str!("../scenarios/demo.yaml");
 
-/// A model and its callers, from a YAML file; `scenarios/demo.yaml` shows everything that can be said.
+/// A model and its callers, from a YAML file, such as `scenarios/demo.yaml`. The documentation lists what can be said.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
