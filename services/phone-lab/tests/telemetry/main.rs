@@ -28,7 +28,7 @@ calls:
     caller:
       from: "+15550108811"
       to: "+15550108822"
-      steps: [listen, say: zanzibar, listen, press: "4711#", say: somebody please]
+      steps: [listen, say: zanzibar, listen, press: "47110815#", say: somebody please]
     hears: [marmalade, "confirmed as c-q-77345", human here]
 "#;
 
@@ -94,18 +94,19 @@ fn assert_one_trace(spans: &[Span]) {
 
 /// Numbers, words, digits, tool input, keys, and the audio of both sides as it looks on either wire.
 fn secrets() -> Vec<String> {
-    let mut secrets: Vec<String> = ["15550108811", "15550108822", "marmalade", "zanzibar", "somebody please", "4711"]
-        .into_iter()
-        .chain([
-            "77345",
-            "locksmith",
-            "pbx.example.test",
-            "AKIDEXAMPLE",
-            "wJalrXUtnFEMI",
-            "front desk of a small hotel",
-        ])
-        .map(str::to_owned)
-        .collect();
+    let mut secrets: Vec<String> =
+        ["15550108811", "15550108822", "marmalade", "zanzibar", "somebody please", "47110815"]
+            .into_iter()
+            .chain([
+                "77345",
+                "locksmith",
+                "pbx.example.test",
+                "AKIDEXAMPLE",
+                "wJalrXUtnFEMI",
+                "front desk of a small hotel",
+            ])
+            .map(str::to_owned)
+            .collect();
     secrets.push(Account::default().auth_token);
     for words in ["marmalade", "zanzibar"] {
         let pcm = tones::speak(words);
