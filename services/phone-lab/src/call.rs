@@ -21,7 +21,7 @@ const EVENT_CAPACITY: usize = 1024;
 /// # Errors
 /// If a file cannot be written.
 pub async fn run(call: ScenarioCall, settings: Settings, seed: u64, out: Option<&Path>) -> anyhow::Result<bool> {
-    let ScenarioCall { name, caller, hears } = call;
+    let ScenarioCall { name, caller, hears, network } = call;
     let twilio = Twilio::new(settings, Clock, Entropy::from_seed(seed));
     let (events, mut watched) = mpsc::channel(EVENT_CAPACITY);
     let show = tokio::spawn(async move {
@@ -30,7 +30,7 @@ pub async fn run(call: ScenarioCall, settings: Settings, seed: u64, out: Option<
             show.caller(&event);
         }
     });
-    let report = twilio.call_watched(caller, CallOptions::default(), events).await;
+    let report = twilio.call_watched(caller, CallOptions { network, ..CallOptions::default() }, events).await;
     show.await?;
     let mut differences = oracle::missing(&report, &hears);
     differences.extend(oracle::bad_end(&report));

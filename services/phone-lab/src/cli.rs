@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use phone_lab::{
     bedrock::{self, Fault, Pace, Probability, Profile, Script, TokenExpiry, Waived},
+    network::{BedrockNetwork, Conditions, TwilioNetwork},
     probe::Probe,
 };
 
@@ -52,12 +53,18 @@ pub(crate) struct Demo {
     /// Seed of everything that the lab draws.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) to_twilio: TwilioNetwork,
+    #[command(flatten)]
+    pub(crate) to_bedrock: BedrockNetwork,
 }
 
 #[derive(Args)]
 pub(crate) struct Call {
     #[command(flatten)]
     pub(crate) line: Line,
+    #[command(flatten)]
+    pub(crate) to_twilio: TwilioNetwork,
     /// Scenario file; the lab's own if left out.
     #[arg(long)]
     pub(crate) scenario: Option<PathBuf>,
@@ -90,6 +97,10 @@ pub(crate) struct Line {
 pub(crate) struct Load {
     #[command(flatten)]
     pub(crate) line: Line,
+    #[command(flatten)]
+    pub(crate) to_twilio: TwilioNetwork,
+    #[command(flatten)]
+    pub(crate) to_bedrock: BedrockNetwork,
     /// How many calls.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) calls: u16,
@@ -178,14 +189,17 @@ pub(crate) struct Bedrock {
     /// Refuse history whose roles do not alternate.
     #[arg(long)]
     pub(crate) strict_history: bool,
+    #[command(flatten)]
+    pub(crate) to_bedrock: BedrockNetwork,
 }
 
 impl Bedrock {
     /// What the flags say, for a service that starts now.
-    pub(crate) fn settings(self, script: Script, now: Timestamp) -> bedrock::Settings {
+    pub(crate) fn settings(self, script: Script, network: Option<Conditions>, now: Timestamp) -> bedrock::Settings {
         let expires = |after: Duration| now.checked_add(SignedDuration::try_from(after).ok()?).ok();
         bedrock::Settings {
             script,
+            network,
             http1: self.http1,
             session_token: self.session_token,
             session_token_expires_at: self.token_expires_after.and_then(expires),
@@ -218,21 +232,24 @@ mod tests {
         let command = ["phone-lab", "bedrock", "--ca-out", "ca.pem"];
         let cli = Cli::try_parse_from(command.iter().chain(flags)).map_err(|error| error.to_string())?;
         let Command::Bedrock(options) = cli.command else { unreachable!("another command") };
-        Ok(options.settings(Script::default(), Timestamp::UNIX_EPOCH))
+        let network = options.to_bedrock.conditions().cloned();
+        Ok(options.settings(Script::default(), network, Timestamp::UNIX_EPOCH))
     }
 
     #[test]
     fn the_flags_of_bedrock_are_its_settings() {
         let faults = ["--fault", "reset@sent:3", "--fault", "padding", "--fault-probability", "0.5"];
         let rules = ["--waive", "31,43", "--strict-history", "--slipped-audio", "0.05", "--idle-limit", "295s"];
+        let network = ["--bedrock-network", "delay=40ms,cut=goaway@30s"];
         let rest = ["--profile", "slow", "--max-sessions", "2", "--max-concurrent-streams", "3"];
-        let settings = bedrock(&[&faults[..], &rules, &rest].concat()).unwrap();
+        let settings = bedrock(&[&faults[..], &rules, &network, &rest].concat()).unwrap();
         assert_eq!(settings.faults, ["reset@sent:3", "padding"].map(|fault| fault.parse::<Fault>().unwrap()));
         assert_eq!(settings.fault_probability, "0.5".parse().unwrap());
         assert_eq!((settings.waived, settings.strict_history), ("31,43".parse().unwrap(), true));
         assert_eq!(settings.slipped_audio, "0.05".parse().unwrap());
         assert_eq!((settings.idle_limit, settings.profile), (Duration::from_secs(295), Profile::Slow));
         assert_eq!((settings.max_sessions, settings.max_concurrent_streams), (2, 3));
+        assert_eq!(settings.network.unwrap().to_string(), "delay=40ms,cut=goaway@30s");
     }
 
     #[test]
@@ -250,13 +267,15 @@ mod tests {
         let (settings, usual) = (bedrock(&[]).unwrap(), bedrock::Settings::default());
         assert_eq!((settings.faults, settings.waived), (Vec::new(), Waived::NONE));
         assert_eq!((settings.idle_limit, settings.profile), (usual.idle_limit, usual.profile));
-        assert_eq!(settings.max_concurrent_streams, usual.max_concurrent_streams);
+        assert_eq!((settings.max_concurrent_streams, settings.network), (usual.max_concurrent_streams, None));
         assert_eq!((settings.http1, settings.session_token, settings.token_expiry), (false, None, usual.token_expiry));
     }
 
     #[test]
     fn wrong_flags_are_explained() {
         assert!(bedrock(&["--fault", "explode"]).err().unwrap().contains("there is no fault"));
+        assert!(bedrock(&["--bedrock-network", "delay=40"]).err().unwrap().contains("a time such as 40ms"));
+        assert!(bedrock(&["--bedrock-network", "cut=close@1s"]).err().unwrap().contains("rst, fin or goaway"));
         assert!(bedrock(&["--waive", "23"]).err().unwrap().contains("not the number of a rule that can be waived"));
     }
 }

@@ -30,7 +30,12 @@ pub async fn run(
     out: &Path,
     telemetry: Arc<Telemetry>,
 ) -> anyhow::Result<bool> {
-    let bedrock = bedrock::Settings { pace, script: scenario.model, ..bedrock::Settings::default() };
+    let bedrock = bedrock::Settings {
+        pace,
+        script: scenario.model,
+        network: scenario.bedrock_network,
+        ..bedrock::Settings::default()
+    };
     let pair = Pair::start(Settings { bedrock, environment: Vec::new(), seed }, telemetry).await?;
     println!("simulated Bedrock on {}, sonic-worker on {}", pair.bedrock.address(), pair.worker_url);
     let mut good = true;
@@ -48,11 +53,11 @@ pub async fn run(
 
 async fn play(pair: &Pair, call: ScenarioCall, out: &Path) -> anyhow::Result<bool> {
     let earlier = pair.bedrock.reports().len();
-    let ScenarioCall { name, caller, hears } = call;
+    let ScenarioCall { name, caller, hears, network } = call;
     println!("\n--- {name}");
     let (events, watched) = mpsc::channel(EVENT_CAPACITY);
     let show = tokio::spawn(show(watched, pair.bedrock.watch()));
-    let report = pair.twilio.call_watched(caller, CallOptions::default(), events).await;
+    let report = pair.twilio.call_watched(caller, CallOptions { network, ..CallOptions::default() }, events).await;
     let closed = pair.sessions_end_within(SESSION_ENDS_WITHIN).await;
     show.await?;
     let sessions = pair.bedrock.reports().split_off(earlier);

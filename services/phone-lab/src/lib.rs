@@ -5,6 +5,7 @@
 //! - [`scenario`] says who does what; [`oracle`] whether everything was heard as it was said; [`recording`] keeps it.
 //! - [`pair`] starts the services under test in this process, for the demo and for tests.
 //! - [`probe`] compares the simulators with the real services.
+//! - [`network`] is what lies between the lab and what is under test, if anything is to.
 //! - [`demo`], [`call`] and [`load`] are commands of the binary.
 
 pub mod bedrock;
@@ -12,6 +13,7 @@ pub mod call;
 pub mod demo;
 pub mod load;
 pub mod mulaw;
+pub mod network;
 pub mod oracle;
 pub mod pair;
 pub mod probe;

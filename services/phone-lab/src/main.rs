@@ -24,6 +24,7 @@ use phone_lab::{
     bedrock::{self, CertificateAuthority, ModelEvent, ModelEventKind, Server},
     call, demo,
     load::{self, Ears, Hears},
+    network::Conditions,
     scenario::{Scenario, ScenarioCall},
     twilio::{Account, Settings, url::Url},
 };
@@ -69,7 +70,7 @@ fn scenario(file: Option<PathBuf>) -> anyhow::Result<Scenario> {
 
 async fn run_demo(options: Demo) -> anyhow::Result<bool> {
     let telemetry = Arc::new(start_telemetry()?);
-    let scenario = scenario(options.scenario)?;
+    let scenario = scenario(options.scenario)?.under(options.to_twilio.conditions(), options.to_bedrock.conditions());
     let good = demo::run(scenario, options.pace, options.seed, &options.out, Arc::clone(&telemetry)).await?;
     if let Some(telemetry) = Arc::into_inner(telemetry) {
         // Blocks while it sends what is left.
@@ -91,13 +92,17 @@ fn start_telemetry() -> anyhow::Result<Telemetry> {
 }
 
 async fn run_call(options: Call) -> anyhow::Result<bool> {
-    let call = one_call(scenario(options.scenario)?, options.name.as_deref())?;
+    let scenario = scenario(options.scenario)?.under(options.to_twilio.conditions(), None);
+    let call = one_call(scenario, options.name.as_deref())?;
     let settings = settings(&options.line)?;
     call::run(call, settings, options.seed, options.out.as_deref()).await
 }
 
 async fn run_load(options: Load) -> anyhow::Result<bool> {
-    let twilio = settings(&options.line)?;
+    let mut twilio = settings(&options.line)?;
+    twilio.network = options.to_twilio.conditions().cloned();
+    let network = options.to_bedrock.conditions().cloned();
+    anyhow::ensure!(network.is_none() || options.bedrock_listen.is_some(), "--bedrock-network needs --bedrock-listen");
     let lifecycle = Lifecycle::default();
     lifecycle.listen_for_signals()?;
     let stop = lifecycle.soft_stop();
@@ -106,7 +111,7 @@ async fn run_load(options: Load) -> anyhow::Result<bool> {
     let mut model = None;
     if let (Some(listen), Some(ca_out)) = (options.bedrock_listen, options.ca_out) {
         let ears = Ears::new(options.calls, load::frames_in(length));
-        model = Some(serve_echo(listen, &ca_out, options.calls, ears.clone()).await?);
+        model = Some(serve_echo(listen, &ca_out, options.calls, ears.clone(), network).await?);
         hears = Hears::Model(ears);
         wait_for(twilio.edge, stop).await;
     }
@@ -125,7 +130,13 @@ async fn run_load(options: Load) -> anyhow::Result<bool> {
 }
 
 /// Serves a model that echoes, and says how to start a worker that uses it.
-async fn serve_echo(listen: SocketAddr, ca_out: &Path, calls: u16, ears: Ears) -> anyhow::Result<Server> {
+async fn serve_echo(
+    listen: SocketAddr,
+    ca_out: &Path,
+    calls: u16,
+    ears: Ears,
+    network: Option<Conditions>,
+) -> anyhow::Result<Server> {
     let listener = TcpListener::bind(listen).await.with_context(|| format!("--bedrock-listen {listen}"))?;
     let ca = CertificateAuthority::new()?;
     ca.write_pem(ca_out).with_context(|| format!("--ca-out {}", ca_out.display()))?;
@@ -135,6 +146,7 @@ async fn serve_echo(listen: SocketAddr, ca_out: &Path, calls: u16, ears: Ears) -
         // A call that was refused by a model at its limit would say nothing about frames.
         max_sessions: usize::from(calls),
         keep_audio: false,
+        network,
         ..bedrock::Settings::default()
     };
     let (region, key, secret) =
@@ -185,9 +197,10 @@ async fn run_bedrock(options: Bedrock) -> anyhow::Result<()> {
     ca.write_pem(&options.ca_out).with_context(|| format!("--ca-out {}", options.ca_out.display()))?;
     let mut names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
     names.extend(options.names.iter().cloned());
-    let script = scenario(options.scenario.clone())?.model;
+    let Scenario { model, bedrock_network, .. } =
+        scenario(options.scenario.clone())?.under(None, options.to_bedrock.conditions());
     let (entropy, ca_out) = (options.seed.map_or_else(Entropy::from_os, Entropy::from_seed), options.ca_out.clone());
-    let settings = options.settings(script, Clock.wall());
+    let settings = options.settings(model, bedrock_network, Clock.wall());
     let lifecycle = Lifecycle::default();
     lifecycle.listen_for_signals()?;
     let server = Server::start(listener, &ca, &names, settings, Clock, entropy)?;

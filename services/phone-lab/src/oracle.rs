@@ -162,7 +162,7 @@ impl Listening<'_> {
         let interrupted =
             (0..self.said.len()).filter(|&at| self.is_interrupted(at) && !self.is_interrupted(at.wrapping_sub(1)));
         let interruptions = interrupted.count();
-        if self.call.clears.len() < interruptions {
+        if self.call.clears.len() + usize::from(self.caller_left_before_the_clear()) < interruptions {
             return Err(format!(
                 "{interruptions} interruption(s), but the line was cleared {} time(s)",
                 self.call.clears.len()
@@ -186,6 +186,13 @@ impl Listening<'_> {
 
     fn is_interrupted(&self, sentence: usize) -> bool {
         self.said.get(sentence).is_some_and(|sentence| sentence.interrupted_at_sample.is_some())
+    }
+
+    /// Whether the caller hung up in a sentence that was being interrupted, so that the clear was still on the network.
+    fn caller_left_before_the_clear(&self) -> bool {
+        let interrupted = self.said.len().checked_sub(1).is_some_and(|last| self.is_interrupted(last));
+        let in_it = self.call.heard.last().is_some_and(|heard| ends_with_the_call(heard, self.call));
+        !self.call.network.is_empty() && interrupted && in_it
     }
 
     /// Whether the caller hung up while the agent was speaking, or before it had begun.

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::{bedrock::Script, twilio::CallerScript};
+use crate::{
+    bedrock::Script,
+    network::{self, Conditions},
+    twilio::CallerScript,
+};
 
 const DEMO: &str = include_str!("../scenarios/demo.yaml");
 
@@ -14,6 +18,9 @@ const DEMO: &str = include_str!("../scenarios/demo.yaml");
 pub struct Scenario {
     /// How the model reacts to what it hears.
     pub model: Script,
+    /// What the network between Bedrock and its clients is like.
+    #[serde(default, deserialize_with = "network::of_bedrock")]
+    pub bedrock_network: Option<Conditions>,
     /// Who calls, one after the other.
     pub calls: Vec<ScenarioCall>,
 }
@@ -29,6 +36,9 @@ pub struct ScenarioCall {
     /// What the caller must have heard, in this order, from whomever.
     #[serde(default)]
     pub hears: Vec<String>,
+    /// What the network between Twilio and the server that it calls is like.
+    #[serde(default, deserialize_with = "network::of_twilio")]
+    pub network: Option<Conditions>,
 }
 
 /// Why a file is no scenario.
@@ -65,6 +75,15 @@ impl Scenario {
         Self::from_yaml(&std::fs::read_to_string(path)?)
     }
 
+    /// The same under these conditions, where they are given, instead of its own.
+    pub fn under(mut self, twilio: Option<&Conditions>, bedrock: Option<&Conditions>) -> Self {
+        for call in &mut self.calls {
+            call.network = twilio.cloned().or(call.network.take());
+        }
+        self.bedrock_network = bedrock.cloned().or(self.bedrock_network);
+        self
+    }
+
     /// Reads a text.
     ///
     /// # Errors
@@ -96,6 +115,24 @@ mod tests {
     }
 
     #[test]
+    fn networks_are_the_scenarios_own_unless_others_are_asked_for() {
+        let yaml = "model: {}\nbedrock_network: delay=1ms\ncalls:\n  - {name: a, network: delay=2ms, caller: {from: a, to: b, steps: []}}\n  - {name: b, caller: {from: a, to: b, steps: []}}";
+        let networks = |scenario: Scenario| {
+            let shown = |network: &Option<Conditions>| network.as_ref().map(ToString::to_string);
+            (
+                shown(&scenario.bedrock_network),
+                scenario.calls.iter().map(|call| shown(&call.network)).collect::<Vec<_>>(),
+            )
+        };
+        let own = Scenario::from_yaml(yaml).unwrap();
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(networks(own.clone()), (text("delay=1ms"), vec![text("delay=2ms"), None]));
+        let (twilio, bedrock) = ("jitter=3ms".parse().unwrap(), "jitter=4ms".parse().unwrap());
+        let other = networks(own.under(Some(&twilio), Some(&bedrock)));
+        assert_eq!(other, (text("jitter=4ms"), vec![text("jitter=3ms"), text("jitter=3ms")]));
+    }
+
+    #[test]
     fn what_is_wrong_with_a_scenario_is_said() {
         let call =
             |name: &str| format!("model: {{}}\ncalls: [{{name: {name}, caller: {{from: a, to: b, steps: []}}}}]");
@@ -107,6 +144,11 @@ mod tests {
                 "model: {}\ncalls: [{name: a, caller: {from: a, to: b, steps: []}}, {name: a, caller: {from: a, to: b, steps: []}}]"
                     .to_owned(),
                 "twice",
+            ),
+            ("model: {}\nbedrock_network: cut=close@1s\ncalls: []".to_owned(), "close is for the network to Twilio"),
+            (
+                "model: {}\ncalls: [{name: a, network: delay=40, caller: {from: a, to: b, steps: []}}]".to_owned(),
+                "a time such as 40ms",
             ),
             ("model: {greetings: hi}\ncalls: []".to_owned(), "greetings"),
             ("model: {dialogue: [{heard: x}]}\ncalls: []".to_owned(), "reply"),

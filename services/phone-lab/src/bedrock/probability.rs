@@ -1,6 +1,6 @@
 //! How likely something is.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use offhook_hosting::entropy::Entropy;
 
@@ -23,7 +23,7 @@ impl Probability {
     }
 
     /// Says whether it happens this time.
-    pub(super) fn strikes(self, entropy: &mut Entropy) -> bool {
+    pub(crate) fn strikes(self, entropy: &mut Entropy) -> bool {
         entropy.between(0, PARTS) < self.0
     }
 }
@@ -33,6 +33,12 @@ impl FromStr for Probability {
 
     fn from_str(text: &str) -> Result<Self, NoProbability> {
         text.parse().ok().and_then(Self::new).ok_or(NoProbability)
+    }
+}
+
+impl fmt::Display for Probability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0 as f64 / PARTS as f64)
     }
 }
 
@@ -49,6 +55,7 @@ mod tests {
     fn a_probability_is_a_number_from_0_to_1() {
         assert_eq!("0".parse(), Ok(Probability::NEVER));
         assert_eq!("1.0".parse(), Ok(Probability::ALWAYS));
+        assert_eq!("0.05".parse::<Probability>().unwrap().to_string(), "0.05");
         for wrong in ["-0.1", "1.1", "NaN", "often"] {
             assert_eq!(wrong.parse::<Probability>(), Err(NoProbability));
         }

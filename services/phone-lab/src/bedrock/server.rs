@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use offhook_hosting::{clock::Clock, entropy::Entropy};
 use serde_json::json;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{broadcast, oneshot},
 };
 use tokio_rustls::TlsAcceptor;
@@ -41,6 +41,7 @@ use super::{
     session::{Outgoing, Session, outgoing},
     settings::{Settings, TokenExpiry},
 };
+use crate::network::{Line, LineReport, Network, Record};
 
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 /// Events kept for a watcher that lags.
@@ -66,6 +67,9 @@ struct Shared {
     clock: Clock,
     entropy: Mutex<Entropy>,
     faults: FaultQueue,
+    /// What connections' networks are drawn from, in the order of the connections, if they have one.
+    chance: Option<Mutex<Entropy>>,
+    lines: Mutex<VecDeque<Arc<Record>>>,
     reports: Mutex<VecDeque<SharedReport>>,
     refusals: Mutex<Vec<String>>,
     watch: broadcast::Sender<ModelEvent>,
@@ -83,13 +87,18 @@ impl Server {
         names: &[String],
         settings: Settings,
         clock: Clock,
-        entropy: Entropy,
+        mut entropy: Entropy,
     ) -> anyhow::Result<Self> {
         let protocols: &[&[u8]] = if settings.http1 { &[b"h2", b"http/1.1"] } else { &[b"h2"] };
         let acceptor = TlsAcceptor::from(Arc::new(ca.server_config(names, protocols)?));
         let address = listener.local_addr()?;
+        if let Some(network) = &settings.network {
+            network.prepare((&listener).into())?;
+        }
         let shared = Arc::new(Shared {
             keyring: settings.keyring(),
+            chance: settings.network.as_ref().map(|_| Mutex::new(entropy.fork())),
+            lines: Mutex::default(),
             settings: Arc::new(settings),
             clock,
             entropy: Mutex::new(entropy),
@@ -142,6 +151,12 @@ impl Server {
         lock(&self.shared.refusals).clone()
     }
 
+    /// What the network did to each connection, where it has conditions; the newest 10,000.
+    pub fn network(&self) -> Vec<LineReport> {
+        let now = self.shared.clock.now();
+        lock(&self.shared.lines).iter().map(|line| line.report(now)).collect()
+    }
+
     /// What happens from now on. A watcher that lags behind misses the oldest.
     pub fn watch(&self) -> broadcast::Receiver<ModelEvent> {
         self.shared.watch.subscribe()
@@ -181,6 +196,28 @@ impl Drop for Counted {
 type ResponseBody = Either<Outgoing, Full<Bytes>>;
 
 impl Shared {
+    /// The connection as it goes on, through the network if there is one.
+    fn line(&self, socket: TcpStream) -> Line {
+        let network =
+            self.chance.as_ref().and_then(|chance| Network::of(self.settings.network.as_ref(), &mut lock(chance)));
+        let (line, carrier) = Line::accept(socket, network);
+        if let (Some(record), Some(carrier)) = (line.record(), carrier) {
+            let mut lines = lock(&self.lines);
+            if lines.len() == REPORTS {
+                lines.pop_front();
+            }
+            lines.push_back(record);
+            let stop = self.stop.clone();
+            self.tasks.spawn(async move {
+                tokio::select! {
+                    () = carrier => {}
+                    () = stop.cancelled() => {}
+                }
+            });
+        }
+        line
+    }
+
     fn refused(&self, why: String) {
         tracing::debug!(why, "refused");
         let mut refusals = lock(&self.refusals);

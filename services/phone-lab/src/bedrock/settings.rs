@@ -13,6 +13,7 @@ use super::{
     timing::{Profile, Timing},
     waived::Waived,
 };
+use crate::network::Conditions;
 
 /// What the lab's service accepts, and how it behaves. The default is what the lab's own clients are configured for.
 #[derive(Clone)]
@@ -69,6 +70,8 @@ pub struct Settings {
     pub faults: Vec<Fault>,
     /// How likely each of these strikes a session.
     pub fault_probability: Probability,
+    /// What the network to the clients is like; none for loopback as it is.
+    pub network: Option<Conditions>,
     /// Say what is heard, instead of what the script says.
     pub echo: Option<Arc<dyn Echo>>,
 }
@@ -143,6 +146,7 @@ impl Default for Settings {
             slipped_audio: Probability::NEVER,
             faults: Vec::new(),
             fault_probability: Probability::ALWAYS,
+            network: None,
             echo: None,
         }
     }

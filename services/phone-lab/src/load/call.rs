@@ -123,6 +123,7 @@ async fn play(shared: &Shared, placed: &mut Placed, first_due: Instant, entropy:
         public_host: settings.voice_url.host(),
         auth_token: &settings.account.auth_token,
         signing: Signing::Right,
+        network: settings.network.as_ref(),
     };
     let socket = upgrade.connect(&url, entropy, false).await.map_err(|finding| finding.detail)?;
     let opened = clock.now();
@@ -186,6 +187,7 @@ impl<'a> Line<'a> {
         let mut due = first_tick(first_due, self.opened);
         let mut free = due;
         // One timer for the whole call.
+        let closed_between = self.socket.get_ref().goodbye();
         let mut timer = pin!(sleep_until(due.into()));
         loop {
             tokio::select! {
@@ -199,6 +201,9 @@ impl<'a> Line<'a> {
                     free = self.shared.clock.now();
                     due += TICK;
                     timer.as_mut().reset(due.into());
+                }
+                code = closed_between.wanted() => {
+                    return Err(format!("something in between closed the stream with {code}"));
                 }
                 message = self.socket.next() => match message {
                     Some(Ok(message)) => self.on_message(&message)?,

@@ -18,7 +18,8 @@ pub(super) async fn stream_of(
 ) -> Result<(Url, Vec<(String, String)>), String> {
     let host = settings.voice_url.host().to_owned();
     let token = settings.account.auth_token.clone();
-    let mut client = Client::new(settings.edge, host, token, Signing::Right, entropy.fork());
+    let client = Client::new(settings.edge, host, token, Signing::Right, entropy.fork());
+    let mut client = client.over(settings.network.clone());
     let form = [
         ("CallSid", call_sid.as_str()),
         ("AccountSid", &settings.account.account_sid),

@@ -3,6 +3,7 @@ use offhook_hosting::entropy::Entropy;
 use super::*;
 use crate::{
     bedrock::SessionReport,
+    network::{LineReport, WayReport},
     twilio::{CallEvent, Clear, Happening},
 };
 
@@ -78,6 +79,26 @@ fn an_interruption_must_clear_the_line_where_the_sentence_breaks_off() {
     assert!(!is_good(&cut, session(&["stop"], &said)), "it broke off long before the clear");
     let all = call(&[(1, "stop")], &[(0, "once upon a time. it was dark."), (3, "yes?")], CallEnd::HungUpByDocument);
     assert!(!is_good(&all, session(&["stop"], &said)), "the story was played to its end");
+}
+
+#[test]
+fn a_clear_may_still_be_on_the_network_when_the_caller_hangs_up() {
+    let mut left = call(&[(1, "stop")], &[(0, "hello."), (1, "once up\u{fffd}")], CallEnd::CallerHungUp);
+    left.timeline = vec![CallEvent { at: Duration::from_secs(2), what: Happening::HungUp }];
+    let said = [("Hello.", None), ("Once upon a time.", Some(9))];
+    assert!(!is_good(&left, session(&["stop"], &said)), "without a network in between it has no time to be");
+    let way = || WayReport { bytes: 0, held: Vec::new() };
+    left.network = vec![LineReport {
+        conditions: "delay=80ms".parse().unwrap(),
+        seed: 1,
+        lasted: Duration::from_secs(2),
+        to: way(),
+        from: way(),
+        cut: None,
+    }];
+    assert!(is_good(&left, session(&["stop"], &said)));
+    left.timeline[0].at = Duration::from_secs(9);
+    assert!(!is_good(&left, session(&["stop"], &said)), "it had all the time it needs");
 }
 
 #[test]

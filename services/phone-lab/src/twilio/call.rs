@@ -84,7 +84,8 @@ impl Call {
         placed: Placed,
     ) -> Self {
         let Placed { progress, updates, first, fallback, outbound, detection } = placed;
-        let client = settings.client(options.signing, entropy.fork()).replaying(options.replay_webhooks);
+        let network = options.network.clone().or_else(|| settings.network.clone());
+        let client = settings.client(options.signing, entropy.fork()).replaying(options.replay_webhooks).over(network);
         let call_sid = &progress.identity().call_sid;
         let caller = Caller::new(script);
         let ledger = progress.ledger().clone();

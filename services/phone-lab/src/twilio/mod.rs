@@ -65,6 +65,7 @@ pub use self::{
     stream::RawMessage,
     webhook::Signing,
 };
+use crate::network::Conditions;
 
 /// A Twilio account.
 #[derive(Clone)]
@@ -105,6 +106,8 @@ pub struct Settings {
     pub status_callback: Option<Url>,
     /// How long the line is silent between a stream and what follows it. Measured calls show some 0.1 to 0.7 s.
     pub gap: Range<Duration>,
+    /// What the network to the edge is like, for webhooks and streams; none for loopback as it is.
+    pub network: Option<Conditions>,
 }
 
 impl Settings {
@@ -118,13 +121,14 @@ impl Settings {
             fallback_url: None,
             status_callback: None,
             gap: Duration::from_millis(100)..Duration::from_millis(700),
+            network: None,
         }
     }
 
     /// What asks for one call's documents, or delivers its callbacks.
     fn client(&self, signing: Signing, entropy: Entropy) -> Client {
         let host = self.voice_url.host().to_owned();
-        Client::new(self.edge, host, self.account.auth_token.clone(), signing, entropy)
+        Client::new(self.edge, host, self.account.auth_token.clone(), signing, entropy).over(self.network.clone())
     }
 }
 
@@ -179,6 +183,8 @@ pub struct CallOptions {
     /// Whether `<Dial>`'s action is asked for when the caller hangs up while somebody is being dialled or connected.
     /// What Twilio does is not documented.
     pub dial_action_after_hang_up: bool,
+    /// What the network to the edge is like in this call, instead of [`Settings::network`].
+    pub network: Option<Conditions>,
     /// Whether the report keeps both tracks and each utterance's sound: 32 kB for every second of the call.
     pub keep_audio: bool,
 }
@@ -196,6 +202,7 @@ impl Default for CallOptions {
             replay_webhooks: false,
             stream_error_on_close: false,
             dial_action_after_hang_up: false,
+            network: None,
             keep_audio: true,
         }
     }

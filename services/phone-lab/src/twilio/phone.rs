@@ -19,7 +19,7 @@ use super::{
     report::{Arrival, CallEnd, CallEvent, CallReport, Clear, DebuggerEntry, Finding, Happening, MarkEcho, Utterance},
     sid::CallSid,
 };
-use crate::speech::SAMPLE_RATE;
+use crate::{network::Record, speech::SAMPLE_RATE};
 
 const QUIET: [i16; FRAME] = [0; FRAME];
 
@@ -277,6 +277,11 @@ impl Phone {
     }
 
     /// What is left of it.
+    /// A stream under conditions is over.
+    pub(super) fn line_ended(&mut self, line: &Record) {
+        self.report.network.push(line.report(self.clock.now()));
+    }
+
     pub(super) fn into_report(self) -> CallReport {
         self.report
     }

@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
 
+use crate::network::LineReport;
+
 /// A call from its first request to its end. Times count from the moment the call was placed.
 #[derive(Clone, Serialize)]
 pub struct CallReport {
@@ -38,6 +40,9 @@ pub struct CallReport {
     pub codes: Vec<DebuggerEntry>,
     /// The TwiML documents that were answered, parseable or not.
     pub documents: Vec<String>,
+    /// What the network did to each media stream, where it had conditions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub network: Vec<LineReport>,
     /// What happened when.
     pub timeline: Vec<CallEvent>,
     /// How the call ended.
@@ -62,6 +67,7 @@ impl CallReport {
             spoken_by_twilio: Vec::new(),
             codes: Vec::new(),
             documents: Vec::new(),
+            network: Vec::new(),
             timeline: Vec::new(),
             end,
         }

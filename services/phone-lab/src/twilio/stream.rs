@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt, stream::SplitSink, stream::SplitStream};
 use http::{Request, header};
 use offhook_hosting::entropy::Entropy;
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{
@@ -30,7 +30,10 @@ use super::{
     url::Url,
     webhook::{Signing, TWILIO_ADDRESS},
 };
-use crate::mulaw;
+use crate::{
+    mulaw,
+    network::{Conditions, Goodbye, Line, Network},
+};
 
 /// How long a server has to answer the upgrade. Twilio's own limit is not documented.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -43,7 +46,7 @@ const FOR_CONTROL: usize = 64;
 /// The library's own buffers are sized for bulk transfers; a frame has 350 bytes.
 const READ_BUFFER: usize = 8 * 1024;
 
-pub(crate) type Socket = WebSocketStream<TcpStream>;
+pub(crate) type Socket = WebSocketStream<Line>;
 
 /// What a server may be sent besides what Twilio sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +71,7 @@ pub(crate) struct Upgrade<'a> {
     pub(crate) public_host: &'a str,
     pub(crate) auth_token: &'a str,
     pub(crate) signing: Signing,
+    pub(crate) network: Option<&'a Conditions>,
 }
 
 /// Why a stream that was up is over.
@@ -77,6 +81,8 @@ enum Over {
     Lost(Finding),
     /// The lab was asked to cut it.
     Cut,
+    /// Something in between closed it, with this code to either side.
+    ClosedBetween(u16),
 }
 
 impl Upgrade<'_> {
@@ -85,18 +91,24 @@ impl Upgrade<'_> {
         if url.host() != self.public_host {
             return Err(Finding::new(codes::NO_SUCH_HOST, format!("the lab knows no host {:?}", url.host())));
         }
-        let handshake = self.handshake(url, STANDARD.encode(entropy.bytes::<16>()), reset);
+        let key = STANDARD.encode(entropy.bytes::<16>());
+        let handshake = self.handshake(url, key, Network::of(self.network, entropy), reset);
         timeout(HANDSHAKE_LIMIT, handshake)
             .await
             .unwrap_or_else(|_| Err(Finding::new(codes::STREAM_TIMEOUT, "no answer to the upgrade within 10 s")))
     }
 
-    async fn handshake(&self, url: &Url, key: String, reset: bool) -> Result<Socket, Finding> {
+    async fn handshake(
+        &self,
+        url: &Url,
+        key: String,
+        network: Option<Network<'_>>,
+        reset: bool,
+    ) -> Result<Socket, Finding> {
         let refused = |error: std::io::Error| Finding::new(codes::STREAM_REFUSED, error.to_string());
-        let stream = TcpStream::connect(self.edge).await.map_err(refused)?;
-        stream.set_nodelay(true).map_err(refused)?;
+        let stream = Line::dial(self.edge, network).await.map_err(refused)?;
         if reset {
-            stream.set_zero_linger().map_err(refused)?;
+            stream.reset_when_dropped().map_err(refused)?;
         }
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
         let failed = |detail: String| Finding::new(codes::STREAM_HANDSHAKE, detail);
@@ -137,6 +149,7 @@ pub(super) async fn run(
     parameters: &[(String, String)],
     faults: Faults,
 ) -> Result<Option<Finding>, Left> {
+    let closed_between = socket.get_ref().goodbye();
     let (sink, mut reader) = socket.split();
     let (outbox, queue) = mpsc::channel(OUTBOX);
     let writer = AbortOnDropHandle::new(tokio::spawn(write(sink, queue)));
@@ -146,7 +159,7 @@ pub(super) async fn run(
         Session { phone, outgoing, playout: Playout::new(), outbox, warned: Vec::new(), opened, faults, lost: None };
     let over = match session.start(parameters) {
         Some(over) => over,
-        None => session.converse(&mut reader).await,
+        None => session.converse(&mut reader, &closed_between).await,
     };
     let result = session.end(over, reader, writer).await;
     phone.stream_ended(stream_sid);
@@ -179,11 +192,12 @@ impl Session<'_> {
         None
     }
 
-    async fn converse(&mut self, reader: &mut SplitStream<Socket>) -> Over {
+    async fn converse(&mut self, reader: &mut SplitStream<Socket>, closed_between: &Goodbye) -> Over {
         loop {
             let over = tokio::select! {
                 biased;
                 () = self.phone.next_frame() => self.on_frame(),
+                code = closed_between.wanted() => Some(Over::ClosedBetween(code)),
                 message = reader.next() => self.on_message(message),
             };
             if let Some(over) = over.or_else(|| self.lost.take().map(Over::Lost)) {
@@ -314,6 +328,13 @@ impl Session<'_> {
                 Err(left)
             }
             Over::Lost(finding) => {
+                self.phone.found(finding.clone());
+                Ok(Some(finding))
+            }
+            Over::ClosedBetween(code) => {
+                self.post(Message::Close(Some(CloseFrame { code: code.into(), reason: "".into() })));
+                let finding =
+                    Finding::new(codes::STREAM_CLOSED, format!("something in between closed the socket with {code}"));
                 self.phone.found(finding.clone());
                 Ok(Some(finding))
             }

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use offhook_hosting::entropy::Entropy;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
@@ -24,6 +24,7 @@ use super::{
     twiml::Method,
     url::Url,
 };
+use crate::network::{Conditions, Line, Network};
 
 /// The most that any request for a document may take, redirects and all.
 pub const TOTAL_LIMIT: Duration = Duration::from_secs(15);
@@ -79,6 +80,7 @@ pub struct Client {
     replays: bool,
     /// The request that is to be replayed.
     last: Option<Request<Full<Bytes>>>,
+    network: Option<Conditions>,
     entropy: Entropy,
 }
 
@@ -100,8 +102,14 @@ impl Client {
             authorization: None,
             replays: false,
             last: None,
+            network: None,
             entropy,
         }
+    }
+
+    /// Asks over such a network, if any.
+    pub fn over(self, network: Option<Conditions>) -> Self {
+        Self { network, ..self }
     }
 
     /// Sends every request for a document that was answered once more, byte for byte, as somebody would who listened.
@@ -300,12 +308,13 @@ impl Client {
         request.body(body).map_err(|error| Finding::new(codes::MALFORMED_URL, error.to_string()))
     }
 
-    async fn connect(&self, url: &Url, limit: Duration) -> Result<TcpStream, Failure> {
+    async fn connect(&mut self, url: &Url, limit: Duration) -> Result<Line, Failure> {
         if url.host() != self.public_host {
             let finding = Finding::new(codes::NO_SUCH_HOST, format!("the lab knows no host {:?}", url.host()));
             return Err(Failure { stage: Stage::Answer, finding });
         }
-        let failure = match timeout(limit, TcpStream::connect(self.edge)).await {
+        let network = Network::of(self.network.as_ref(), &mut self.entropy);
+        let failure = match timeout(limit, Line::dial(self.edge, network)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no connection within {limit:?}"),

@@ -5,6 +5,7 @@ mod conversation;
 mod faults;
 mod http1;
 mod kept;
+mod network;
 mod raw;
 mod refusals;
 mod rulebook;

@@ -9,7 +9,7 @@ use crate::support::{assert_heard_as_said, assert_nothing_left, caller, pair, pl
 
 /// Plays one call of the demo.
 async fn demo_call(name: &str) -> CallReport {
-    let Scenario { model, calls } = Scenario::demo();
+    let Scenario { model, calls, .. } = Scenario::demo();
     let call = calls.into_iter().find(|call| call.name == name).unwrap();
     let bedrock = bedrock::Settings { pace: Pace::new(0.4).unwrap(), script: model, ..bedrock::Settings::default() };
     let pair = start(bedrock).await;

@@ -9,4 +9,5 @@ mod failures;
 mod hang_ups;
 mod mangled;
 mod model_streams;
+mod network;
 mod support;

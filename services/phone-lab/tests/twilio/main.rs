@@ -7,6 +7,7 @@
 mod callbacks;
 mod calls;
 mod edge;
+mod network;
 mod rest;
 mod streams;
 mod updates;

@@ -12,10 +12,7 @@ use hyper::{
     service::{Service, service_fn},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
+use tokio::{net::TcpListener, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +20,7 @@ use super::{
     super::tap::{Resets, Tap},
     Counted, ResponseBody, Shared,
 };
+use crate::network::{Goodbye, Line};
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// After a failed accept (out of sockets, most likely), before the next.
@@ -47,7 +45,9 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, acceptor:
         };
         match accepted {
             Ok((socket, _)) => {
-                let connection = connect(Arc::clone(&shared), socket, acceptor.clone());
+                // Latency is what the lab measures; a socket that cannot be told so is about to fail anyway.
+                let _ = socket.set_nodelay(true);
+                let connection = connect(Arc::clone(&shared), shared.line(socket), acceptor.clone());
                 shared.tasks.spawn(connection);
             }
             Err(error) => {
@@ -58,12 +58,11 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, acceptor:
     }
 }
 
-async fn connect(shared: Arc<Shared>, socket: TcpStream, acceptor: TlsAcceptor) {
+async fn connect(shared: Arc<Shared>, line: Line, acceptor: TlsAcceptor) {
     let _counted = Counted::new(&shared.connections);
-    // Latency is what the lab measures; a socket that cannot be told so is about to fail anyway.
-    let _ = socket.set_nodelay(true);
+    let goodbye = line.goodbye();
     let handshake = tokio::select! {
-        handshake = timeout(HANDSHAKE_LIMIT, acceptor.accept(socket)) => handshake,
+        handshake = timeout(HANDSHAKE_LIMIT, acceptor.accept(line)) => handshake,
         () = shared.stop.cancelled() => return,
     };
     let stream = match handshake {
@@ -75,25 +74,28 @@ async fn connect(shared: Arc<Shared>, socket: TcpStream, acceptor: TlsAcceptor) 
     if !speaks_h2 && !shared.settings.http1 {
         return shared.refused("the client did not negotiate h2: HTTP/1.1 is not served".into());
     }
-    if speaks_h2 { serve_http2(shared, stream).await } else { serve_http1(shared, stream).await }
+    let handle = Connection::default();
+    if speaks_h2 {
+        serve_http2(shared, stream, handle, goodbye).await
+    } else {
+        serve_http1(shared, stream, handle, goodbye).await
+    }
 }
 
-async fn serve_http2(shared: Arc<Shared>, stream: TlsStream<TcpStream>) {
-    let handle = Connection::default();
+async fn serve_http2(shared: Arc<Shared>, stream: TlsStream<Line>, handle: Connection, goodbye: Goodbye) {
     let socket = TokioIo::new(Tap::new(stream, handle.resets.clone()));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(shared.settings.max_concurrent_streams)
         .serve_connection(socket, sessions(&shared, &handle));
-    serve(connection, &handle, &shared.stop).await;
+    serve(connection, &handle, &goodbye, &shared.stop).await;
 }
 
-async fn serve_http1(shared: Arc<Shared>, stream: TlsStream<TcpStream>) {
-    let handle = Connection::default();
+async fn serve_http1(shared: Arc<Shared>, stream: TlsStream<Line>, handle: Connection, goodbye: Goodbye) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(stream), sessions(&shared, &handle));
-    serve(connection, &handle, &shared.stop).await;
+    serve(connection, &handle, &goodbye, &shared.stop).await;
 }
 
 /// Answers the requests of one connection.
@@ -118,7 +120,7 @@ trait Leave {
     fn leave(self: Pin<&mut Self>);
 }
 
-impl<S> Leave for http1::Connection<TokioIo<TlsStream<TcpStream>>, S>
+impl<S> Leave for http1::Connection<TokioIo<TlsStream<Line>>, S>
 where
     S: hyper::service::HttpService<Incoming, ResBody = ResponseBody, Error = http::Error>,
 {
@@ -127,7 +129,7 @@ where
     }
 }
 
-impl<S> Leave for http2::Connection<TokioIo<Tap<TlsStream<TcpStream>>>, S, TokioExecutor>
+impl<S> Leave for http2::Connection<TokioIo<Tap<TlsStream<Line>>>, S, TokioExecutor>
 where
     S: hyper::service::HttpService<Incoming, ResBody = ResponseBody, Error = http::Error, Future: Send + 'static>,
 {
@@ -139,6 +141,7 @@ where
 async fn serve(
     connection: impl Future<Output = hyper::Result<()>> + Leave,
     handle: &Connection,
+    goodbye: &Goodbye,
     stop: &CancellationToken,
 ) {
     let mut connection = pin!(connection);
@@ -153,6 +156,7 @@ async fn serve(
                 leaving = true;
                 connection.as_mut().leave();
             }
+            _ = goodbye.wanted(), if !leaving => handle.leaving.cancel(),
             result = &mut connection => {
                 if let Err(error) = result {
                     tracing::debug!(%error, "connection failed");

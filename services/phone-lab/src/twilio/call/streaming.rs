@@ -36,6 +36,7 @@ impl Call {
             public_host: settings.voice_url.host(),
             auth_token: &settings.account.auth_token,
             signing: self.options.stream_signing,
+            network: self.options.network.as_ref().or(settings.network.as_ref()),
         };
         let reset = self.faults.cut_after.is_some();
         match self.phone.wait_for(upgrade.connect(url, &mut self.entropy, reset)).await? {
@@ -67,7 +68,11 @@ impl Call {
         if starts {
             self.tell(told, &stream_sid, "stream-started", None);
         }
+        let line = socket.get_ref().record();
         let ended = stream::run(&mut self.phone, socket, outgoing, parameters, faults).await;
+        if let Some(line) = line {
+            self.phone.line_ended(&line);
+        }
         if let Ok(Some(finding)) = &ended
             && (finding.code != codes::STREAM_CLOSED || self.options.stream_error_on_close)
         {
