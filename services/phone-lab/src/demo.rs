@@ -12,7 +12,7 @@ use crate::{
     recording::Transcript,
     scenario::{Scenario, ScenarioCall},
     show::Show,
-    twilio::{CallEnd, CallOptions, CallReport, Human},
+    twilio::{CallEnd, CallOptions, CallReport},
 };
 
 /// How long the model's session may outlive the call: closing by the book takes a few messages.
@@ -72,12 +72,9 @@ async fn play(pair: &Pair, call: ScenarioCall, out: &Path) -> anyhow::Result<boo
     Ok(differences.is_empty())
 }
 
-/// What the human said, if one was reached.
+/// What those said who were brought into the call.
 pub fn human_words(call: &CallReport) -> Vec<String> {
-    match Human::default() {
-        Human::Answers { says, .. } if !call.dialled.is_empty() => vec![says],
-        Human::Answers { .. } | Human::Busy | Human::Declines | Human::NoAnswer | Human::Unreachable => Vec::new(),
-    }
+    call.parties.iter().flat_map(|party| &party.said).map(|utterance| utterance.text.clone()).collect()
 }
 
 async fn show(mut caller: mpsc::Receiver<crate::twilio::CallEvent>, mut model: broadcast::Receiver<ModelEvent>) {
@@ -104,6 +101,7 @@ fn verdict(transcript: &Transcript<'_>, sessions: &[SessionReport]) {
         CallEnd::ApplicationError => "application error",
         CallEnd::EndedByRest => "ended by the REST interface",
         CallEnd::TimeLimit => "reached the time limit",
+        CallEnd::OtherSideHungUp => "the other side hung up",
         CallEnd::NotAnswered => "nobody answered",
     };
     let tokens: u64 = sessions.iter().map(|session| session.usage.input() + session.usage.output()).sum();

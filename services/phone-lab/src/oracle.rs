@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::{
     bedrock::{HeardUtterance, SaidUtterance, SessionEnd, SessionReport},
     mulaw, tones,
-    twilio::{CallEnd, CallReport, Utterance, codes},
+    twilio::{CallEnd, CallReport, Happening, Utterance, codes},
 };
 
 /// Of a recording's sound, the part that energy detection may miss at its quiet edges.
@@ -47,6 +47,7 @@ pub fn bad_end(call: &CallReport) -> Option<String> {
         CallEnd::TimeLimit => Some("the call reached its time limit".to_owned()),
         CallEnd::NotAnswered => Some("nobody answered".to_owned()),
         CallEnd::CallerHungUp
+        | CallEnd::OtherSideHungUp
         | CallEnd::HungUpByDocument
         | CallEnd::DocumentEnded
         | CallEnd::Rejected
@@ -77,7 +78,7 @@ pub fn missing(call: &CallReport, hears: &[String]) -> Vec<String> {
 
 fn agent_heard(call: &CallReport, sessions: &[SessionReport], differences: &mut Vec<String>) {
     let mut heard = sessions.iter().flat_map(|session| &session.heard);
-    for said in &call.said {
+    for said in call.said.iter().filter(|said| !said_to_somebody_else(said, call)) {
         match heard.next() {
             Some(heard) if same_sound(said, heard) => {}
             // A caller who hangs up while speaking is heard in part, or not at all.
@@ -89,6 +90,17 @@ fn agent_heard(call: &CallReport, sessions: &[SessionReport], differences: &mut 
         }
     }
     differences.extend(heard.map(|heard| format!("the agent heard {:?}, which nobody said", heard.text)));
+}
+
+/// Whether somebody who had been brought into the call heard it.
+fn said_to_somebody_else(said: &Utterance, call: &CallReport) -> bool {
+    let connected = call.timeline.iter().find(|event| event.what == Happening::Connected);
+    let words = squeezed(&said.text);
+    connected.is_some_and(|connected| connected.at <= said.at)
+        && call.parties.iter().any(|party| {
+            let heard: String = party.heard.iter().map(|utterance| squeezed(&utterance.text)).collect();
+            heard.contains(&words)
+        })
 }
 
 fn same_sound(said: &Utterance, heard: &HeardUtterance) -> bool {
@@ -211,7 +223,7 @@ fn strip<'a>(rest: &'a str, words: &str) -> Option<&'a str> {
 /// Whether the caller hung up in the middle of it.
 fn ends_with_the_call(utterance: &Utterance, call: &CallReport) -> bool {
     let ended = call.timeline.last().map_or(Duration::ZERO, |event| event.at);
-    let hung_up = call.timeline.iter().find(|event| event.what == crate::twilio::Happening::HungUp);
+    let hung_up = call.timeline.iter().find(|event| event.what == Happening::HungUp);
     let over = hung_up.map_or(ended, |event| event.at);
     call.end == CallEnd::CallerHungUp && utterance.at + utterance.lasted + TOGETHER >= over
 }

@@ -30,6 +30,9 @@ impl Show {
             Happening::CallerSpeaks { text } => line("caller", &format!("says    {text:?}")),
             Happening::CallerHeard { text } => line("caller", &format!("heard   {text:?}")),
             Happening::Pressed { digit } => line("caller", &format!("presses {digit}")),
+            Happening::KeyHeard { digit } => line("caller", &format!("hears key {digit}")),
+            Happening::Connected => line("twilio", "the caller is connected to somebody"),
+            Happening::Plays { path } => line("twilio", &format!("plays   {path}")),
             Happening::HungUp => line("caller", "hangs up"),
             Happening::Cleared { dropped_samples } => {
                 let dropped = Duration::from_micros(*dropped_samples as u64 * 125);

@@ -47,6 +47,11 @@ pub fn load(path: &Path) -> Result<Vec<i16>, SpeechError> {
     read(WavReader::open(path)?)
 }
 
+/// The samples of an 8 kHz mono 16-bit WAV file that somebody sent.
+pub fn from_bytes(bytes: impl Read) -> Result<Vec<i16>, SpeechError> {
+    read(WavReader::new(bytes)?)
+}
+
 /// Writes two tracks as a stereo WAV file: what the agent heard on the left, what the caller heard on the right. The
 /// shorter track is filled up with silence.
 pub fn write_stereo(path: &Path, left: &[i16], right: &[i16]) -> Result<(), SpeechError> {

@@ -25,7 +25,7 @@ use super::{
     track::Track,
 };
 use crate::twilio::{
-    Settings, Signing, Socket, Upgrade,
+    Manner, Settings, Socket, Upgrade,
     media::{CONNECTED, Incoming, Outgoing},
     playout::Playout,
     sid::{CallSid, StreamSid},
@@ -121,11 +121,11 @@ async fn play(shared: &Shared, placed: &mut Placed, first_due: Instant, entropy:
     let upgrade = Upgrade {
         edge: settings.edge,
         public_host: settings.voice_url.host(),
-        auth_token: &settings.account.auth_token,
-        signing: Signing::Right,
+        account: &settings.account,
+        manner: Manner::default(),
         network: settings.network.as_ref(),
     };
-    let socket = upgrade.connect(&url, entropy, false).await.map_err(|finding| finding.detail)?;
+    let socket = upgrade.connect(&url, entropy).await.map_err(|finding| finding.detail)?;
     let opened = clock.now();
     placed.socket = Some(opened - dialled);
     let stream_sid = StreamSid::draw(entropy);

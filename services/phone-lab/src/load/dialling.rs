@@ -17,8 +17,7 @@ pub(super) async fn stream_of(
     entropy: &mut Entropy,
 ) -> Result<(Url, Vec<(String, String)>), String> {
     let host = settings.voice_url.host().to_owned();
-    let token = settings.account.auth_token.clone();
-    let client = Client::new(settings.edge, host, token, Signing::Right, entropy.fork());
+    let client = Client::new(settings.edge, host, settings.account.clone(), Signing::Right, entropy.fork());
     let mut client = client.over(settings.network.clone());
     let form = [
         ("CallSid", call_sid.as_str()),
@@ -35,13 +34,14 @@ pub(super) async fn stream_of(
     let document = twiml::parse(&answer.text).map_err(|finding| finding.detail)?;
     let connect = document.verbs.into_iter().find_map(|verb| match verb {
         Verb::Connect(connect) => Some(connect.stream),
-        Verb::Say(_)
-        | Verb::Pause(_)
+        Verb::Prompt(_)
         | Verb::Dial(_)
         | Verb::Gather(_)
         | Verb::Redirect(_)
+        | Verb::Enqueue(_)
+        | Verb::Leave
         | Verb::Hangup
-        | Verb::Reject => None,
+        | Verb::Reject { .. } => None,
     });
     let stream = connect.ok_or("the document connects no stream")?;
     let url = answer.url.join(&stream.url).map_err(|error| error.to_string())?;

@@ -122,3 +122,16 @@ fn what_was_to_be_heard_is_looked_for_in_order() {
     let missed = |hears: &[&str]| missing(&call, &hears.iter().map(|&text| text.to_owned()).collect::<Vec<_>>()).len();
     assert_eq!([missed(&["One.", "three."]), missed(&["three.", "One."]), missed(&["four."])], [0, 1, 1]);
 }
+
+#[test]
+fn what_is_said_to_somebody_who_was_brought_in_is_not_for_the_agent() {
+    let mut transferred = call(&[(1, "a person"), (6, "thank you")], &[(0, "hello.")], CallEnd::HungUpByDocument);
+    let session = session(&["a person"], &[("Hello.", None)]);
+    let found = |call: &CallReport| differences(call, std::slice::from_ref(&session), &[]).len();
+    transferred.parties = vec![call(&[], &[(0, "thank you")], CallEnd::CallerHungUp)];
+    assert_eq!(found(&transferred), 1, "nobody was connected");
+    transferred.timeline = vec![CallEvent { at: Duration::from_secs(5), what: Happening::Connected }];
+    assert_eq!(found(&transferred), 0);
+    transferred.parties[0].heard.clear();
+    assert_eq!(found(&transferred), 1, "nor did they hear it");
+}

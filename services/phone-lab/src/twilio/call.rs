@@ -1,14 +1,18 @@
 //! One call, from the number that was dialled to the end: documents are asked for, and what they say is done.
 
+mod broken_off;
 mod detection;
 mod dial;
-mod gather;
+mod leg;
+mod prompt;
+mod queue;
 mod streaming;
 
 use std::{sync::Arc, time::Duration};
 
 use offhook_hosting::{clock::Clock, entropy::Entropy};
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 pub(super) use self::detection::Detection;
 use self::streaming::StreamTold;
@@ -24,18 +28,17 @@ use super::{
     resource::CallStatus,
     script::CallerScript,
     stream::Faults,
-    twiml::{self, Document, Method, Verb},
+    twiml::{self, Document, Method, Prompt, Verb},
     url::Url,
-    webhook::Client,
+    webhook::{Answer, Client},
 };
-use crate::tones;
 
 /// What Twilio tells a caller whose call it cannot go on with.
 const APPLICATION_ERROR: &str = "we are sorry, an application error has occurred. goodbye.";
 /// A call that asks for more documents than this goes round in circles.
 const DOCUMENTS: usize = 100;
-/// How long a human stays silent before hanging up.
-const FAREWELL: Duration = Duration::from_millis(200);
+/// Who is meant in a script's `dialled` by all who are not named.
+const OTHERWISE: &str = "otherwise";
 
 /// A call that is being played.
 pub(super) struct Call {
@@ -51,15 +54,20 @@ pub(super) struct Call {
     detection: Option<Detection>,
     /// What the one who answered was found to be, for the next document.
     detected: Vec<(String, String)>,
-    /// Where the last document was asked for.
-    asked: Option<Url>,
+    /// Where and how the last document was asked for.
+    asked: Option<(Url, Method)>,
     answered: bool,
+    /// Rejected with a busy signal.
+    busy: bool,
     dialling: Option<dial::Dialling>,
+    waiting: Option<queue::Waiting>,
     /// Of legs that are over.
     couriers: Vec<Courier>,
     falling_back: bool,
     documents: usize,
     faults: Faults,
+    /// Sockets that are left standing.
+    lingering: Vec<AbortOnDropHandle<()>>,
 }
 
 /// How a call came about, and what it is to do first.
@@ -78,7 +86,7 @@ impl Call {
         settings: Arc<Settings>,
         clock: Clock,
         mut entropy: Entropy,
-        script: CallerScript,
+        mut script: CallerScript,
         mut options: CallOptions,
         watcher: Option<mpsc::Sender<CallEvent>>,
         placed: Placed,
@@ -87,6 +95,8 @@ impl Call {
         let network = options.network.clone().or_else(|| settings.network.clone());
         let client = settings.client(options.signing, entropy.fork()).replaying(options.replay_webhooks).over(network);
         let call_sid = &progress.identity().call_sid;
+        options.human = script.dialled.remove(OTHERWISE).unwrap_or(options.human);
+        options.humans.splice(0..0, std::mem::take(&mut script.dialled));
         let caller = Caller::new(script);
         let ledger = progress.ledger().clone();
         let mut phone = Phone::new(call_sid, caller, clock, options.keep_audio, watcher, updates, ledger);
@@ -103,6 +113,9 @@ impl Call {
             cut_after: options.cut_after.take(),
             hang_up_before_start: options.hang_up_before_start,
             extra_messages,
+            timing: options.media_timing,
+            early_media: options.early_media.take(),
+            slow_death: options.slow_death.then(|| Duration::from_millis(entropy.between(30_000, 45_000))),
         };
         Self {
             interpreter,
@@ -118,23 +131,28 @@ impl Call {
             detected: Vec::new(),
             asked: None,
             answered: outbound.is_some(),
+            busy: false,
             dialling: None,
+            waiting: None,
             couriers: Vec::new(),
             falling_back: false,
             documents: 0,
             faults,
+            lingering: Vec::new(),
         }
     }
 
     pub(super) async fn run(mut self) -> CallReport {
         let verdict = self.detect_beside();
         let end = self.play_on().await;
-        self.abandon_dial().await;
+        self.abandon().await;
         self.phone.end(end);
         let status = match end {
             _ if self.answered => CallStatus::Completed,
             CallEnd::EndedByRest => CallStatus::Canceled,
+            CallEnd::Rejected if self.busy => CallStatus::Busy,
             CallEnd::CallerHungUp
+            | CallEnd::OtherSideHungUp
             | CallEnd::PatienceEnded
             | CallEnd::HungUpByDocument
             | CallEnd::DocumentEnded
@@ -143,7 +161,17 @@ impl Call {
             | CallEnd::TimeLimit
             | CallEnd::NotAnswered => CallStatus::NoAnswer,
         };
-        self.progress.ended(status, if self.answered { 200 } else { 487 });
+        let sip_response = match status {
+            CallStatus::Completed => 200,
+            CallStatus::Busy => 486,
+            CallStatus::Queued
+            | CallStatus::Ringing
+            | CallStatus::InProgress
+            | CallStatus::Failed
+            | CallStatus::NoAnswer
+            | CallStatus::Canceled => 487,
+        };
+        self.progress.ended(status, sip_response);
         let mut findings = self.progress.into_courier().finish().await;
         for courier in self.couriers {
             findings.extend(courier.finish().await);
@@ -154,6 +182,7 @@ impl Call {
             findings.extend(courier.finish().await);
         }
         findings.into_iter().for_each(|finding| self.phone.found(finding));
+        Self::outlive(self.lingering).await;
         self.phone.into_report()
     }
 
@@ -166,13 +195,17 @@ impl Call {
         loop {
             result = match result {
                 Ok(end) | Err(Left::Gone(end)) => return end,
+                Err(Left::StreamStopped) => {
+                    let next = self.next(Ended::Stream);
+                    self.play(next).await
+                }
                 Err(Left::Redirected(redirection)) => {
                     let Redirection { source, fallback } = *redirection;
                     self.phone.cut_off();
                     self.phone.closed_stream();
                     self.fallback = fallback.or(self.fallback.take());
                     self.falling_back = false;
-                    match self.interrupt_dial().await {
+                    match self.interrupt().await {
                         Ok(()) => self.follow(source).await,
                         Err(left) => Err(left),
                     }
@@ -215,6 +248,8 @@ impl Call {
                     None => return self.application_error().await,
                 },
                 Performed::Done(ended) => self.next(ended),
+                // The interpreter skips it outside of a queue.
+                Performed::LeftQueue => self.next(Ended::Simply),
             };
         }
     }
@@ -226,7 +261,7 @@ impl Call {
     }
 
     async fn perform(&mut self, action: Action) -> Result<Performed, Left> {
-        if !matches!(action, Action::Request(_) | Action::Reject | Action::Fail(_)) {
+        if !answers_later(&action) {
             self.answer();
         }
         let ended = match action {
@@ -237,13 +272,17 @@ impl Call {
             Action::OpenStream { url, parameters, name, status_callback } => {
                 self.stream(&url, &parameters, StreamTold { name, status_callback }).await?
             }
-            Action::Say(text) => self.say(&text).await?,
-            Action::Pause(length) => self.phone.silence(length).await.map(|()| Ended::Simply)?,
-            Action::Dial { legs, timeout } => self.dial(legs, timeout).await?,
-            Action::Gather(gather) => self.gather(&gather).await?,
+            Action::Prompt(prompt) => return self.prompt(&prompt).await,
+            Action::Gather(gather) => return self.gather(&gather).await,
+            Action::Dial(order) => Box::pin(self.dial(order)).await?,
+            Action::Enqueue { name, wait, most } => return Box::pin(self.enqueue(name, wait, most)).await,
+            Action::Leave => return Ok(Performed::LeftQueue),
             Action::Fail(finding) => return Ok(Performed::Failed(finding)),
             Action::HangUp => return Ok(Performed::Over(CallEnd::HungUpByDocument)),
-            Action::Reject => return Ok(Performed::Over(CallEnd::Rejected)),
+            Action::Reject { busy } => {
+                self.busy = busy;
+                return Ok(Performed::Over(CallEnd::Rejected));
+            }
             Action::EndOfDocument => return Ok(Performed::Over(CallEnd::DocumentEnded)),
         };
         Ok(Performed::Done(ended))
@@ -267,6 +306,10 @@ impl Call {
         self.requested(&url, method);
         let parameters = [self.parameters(), parameters].concat();
         let answer = self.phone.wait_for(self.client.request(&url, method, &parameters)).await?;
+        if let Ok(Answer { sound: Some(pcm), .. }) = &answer {
+            self.answer();
+            self.phone.hear(pcm).await?;
+        }
         Ok(answer.and_then(|answer| {
             self.phone.document(&answer.text);
             let document = match twiml::parse(&answer.text) {
@@ -281,7 +324,7 @@ impl Call {
     }
 
     fn requested(&mut self, url: &Url, method: Method) {
-        self.asked = Some(url.clone());
+        self.asked = Some((url.clone(), method));
         self.phone.happened(Happening::Requested { method: method.as_str(), path: url.path().to_owned() });
     }
 
@@ -303,28 +346,37 @@ impl Call {
         }
         let (url, method) = self.fallback.clone()?;
         // Neither parameter is in Twilio's documentation, but servers have been seen to rely on them.
-        let failed = self.asked.as_ref().map(|asked| ("ErrorUrl".to_owned(), asked.to_string()));
+        let failed = self.asked.as_ref().map(|(asked, _)| ("ErrorUrl".to_owned(), asked.to_string()));
         let parameters = std::iter::once(("ErrorCode".to_owned(), code.to_string())).chain(failed).collect();
         Some(NextDocument { url, method, parameters })
     }
 
     async fn application_error(&mut self) -> Result<CallEnd, Left> {
         self.answer();
-        self.say(APPLICATION_ERROR).await?;
+        self.prompt(&Prompt::Say { text: APPLICATION_ERROR.to_owned(), times: 1 }).await?;
         Ok(CallEnd::ApplicationError)
     }
+}
 
-    async fn say(&mut self, text: &str) -> Result<Ended, Left> {
-        self.phone.twilio_says(text);
-        self.phone.hear(&tones::speak(text)).await?;
-        self.phone.cut_off();
-        Ok(Ended::Simply)
+/// Whether a call that was not answered yet is not answered by this, or not at once.
+fn answers_later(action: &Action) -> bool {
+    match action {
+        Action::Request(_) | Action::Reject { .. } | Action::Fail(_) => true,
+        Action::Dial(order) => order.answer_on_bridge,
+        Action::OpenStream { .. }
+        | Action::Prompt(_)
+        | Action::Gather(_)
+        | Action::Enqueue { .. }
+        | Action::Leave
+        | Action::HangUp
+        | Action::EndOfDocument => false,
     }
 }
 
 /// What became of an action.
 enum Performed {
     Done(Ended),
+    LeftQueue,
     Failed(Finding),
     Over(CallEnd),
 }
@@ -332,6 +384,7 @@ enum Performed {
 /// Plain text that is no TwiML is read to the caller, and that is all (Twilio docs, "TwiML for Programmable Voice").
 fn read_aloud(text: &str) -> Document {
     let text = text.trim();
-    let verbs = if text.is_empty() { Vec::new() } else { vec![Verb::Say(text.to_owned())] };
+    let verbs =
+        if text.is_empty() { Vec::new() } else { vec![Verb::Prompt(Prompt::Say { text: text.to_owned(), times: 1 })] };
     Document { verbs, findings: Vec::new() }
 }

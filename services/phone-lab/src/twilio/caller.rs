@@ -64,6 +64,9 @@ pub struct Caller {
     patience: u64,
     ticks: u64,
     on_the_line: bool,
+    connected: bool,
+    /// Keys that were heard and not waited for yet.
+    keys: String,
     step_began: u64,
     voice: Option<Voice>,
     agent: Agent,
@@ -87,6 +90,8 @@ impl Caller {
             patience: ticks(script.patience),
             ticks: 0,
             on_the_line: false,
+            connected: false,
+            keys: String::new(),
             step_began: 0,
             voice: None,
             agent: Agent::default(),
@@ -100,6 +105,16 @@ impl Caller {
             self.on_the_line = true;
             self.step_began = self.ticks;
         }
+    }
+
+    /// Somebody else is on the line now, and not Twilio or a stream.
+    pub fn connected(&mut self) {
+        self.connected = true;
+    }
+
+    /// A key was pressed at the other end.
+    pub fn hears_key(&mut self, key: char) {
+        self.keys.push(key);
     }
 
     /// What the agent was saying was cut off; what comes next is something new.
@@ -159,6 +174,13 @@ impl Caller {
                         return;
                     }
                 }
+                Step::AwaitKeys(keys) => match self.keys.find(keys.as_str()) {
+                    Some(at) => drop(self.keys.drain(..at + keys.len())),
+                    None => return self.wait(waited, acts),
+                },
+                // What was said before is not theirs who are on the line now.
+                Step::Connected if self.connected => self.attention_from = self.ticks,
+                Step::Connected => return self.wait(waited, acts),
                 Step::Wait(length) if waited < ticks(*length) => return,
                 Step::Wait(_) => {}
                 Step::HangUp => return acts.push(Act::HungUp),
@@ -272,126 +294,4 @@ fn ticks(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Runs a caller against an agent whose track is given, and collects what the caller did, with the tick.
-    struct Rig {
-        caller: Caller,
-        says: Vec<i16>,
-        acts: Vec<(u64, Act)>,
-    }
-
-    impl Rig {
-        fn new(steps: &str) -> Self {
-            let text = format!("from: a\nto: b\npatience: 2s\nsteps:\n{steps}");
-            let mut caller = Caller::new(CallerScript::from_yaml(&text).unwrap());
-            caller.answered();
-            Self { caller, says: Vec::new(), acts: Vec::new() }
-        }
-
-        fn hear(&mut self, pcm: &[i16]) {
-            for piece in pcm.chunks(FRAME) {
-                let mut frame = [0; FRAME];
-                frame[..piece.len()].copy_from_slice(piece);
-                let tick = self.caller.ticks;
-                let moment = self.caller.tick(&frame);
-                self.says.extend(moment.says);
-                self.acts.extend(moment.acts.into_iter().map(|act| (tick, act)));
-            }
-        }
-
-        fn quiet(&mut self, ticks: usize) {
-            self.hear(&vec![0; ticks * FRAME]);
-        }
-
-        fn tick_of(&self, wanted: impl Fn(&Act) -> bool) -> Option<u64> {
-            self.acts.iter().find(|(_, act)| wanted(act)).map(|(tick, _)| *tick)
-        }
-
-        fn speaks_at(&self, words: &str) -> Option<u64> {
-            self.tick_of(|act| *act == Act::Speaks(words.into()))
-        }
-    }
-
-    #[test]
-    fn a_caller_listens_for_speech_and_then_for_quiet() {
-        let mut rig = Rig::new("  - listen\n  - say: yes\n");
-        rig.quiet(50);
-        assert_eq!(rig.acts, []);
-        rig.hear(&tones::speak("hello"));
-        rig.quiet(40);
-        assert_eq!(rig.speaks_at("yes"), Some(50 + 5 + 25), "500 ms after the last sound");
-        assert!(
-            rig.acts.contains(&(64, Act::Heard(Span { text: "hello".into(), from: 8000, to: 8800 }))),
-            "{:?}",
-            rig.acts
-        );
-        assert_eq!(tones::text(&Ear::new().listen(&rig.says)), "yes");
-    }
-
-    #[test]
-    fn a_caller_interrupts_after_the_agent_has_spoken_for_so_long_and_then_waits_for_new_speech() {
-        let mut rig = Rig::new("  - interrupt: { after: 200ms, say: stop }\n  - listen\n  - say: bye\n");
-        rig.quiet(3);
-        rig.hear(&tones::speak("once upon a time there was"));
-        assert_eq!(rig.speaks_at("stop"), Some(3 + 10));
-        rig.quiet(60);
-        assert_eq!(rig.speaks_at("bye"), None, "the tail of the old speech is no answer");
-        rig.hear(&tones::speak("sorry"));
-        rig.quiet(30);
-        assert!(rig.speaks_at("bye").is_some());
-    }
-
-    #[test]
-    fn speech_that_was_cut_off_ends_there_and_what_follows_at_once_is_new() {
-        let mut rig = Rig::new("  - interrupt: { after: 100ms, say: stop }\n  - listen\n  - hang_up\n");
-        let misaligned = [vec![0; 50], tones::speak("once upon")].concat();
-        rig.hear(&misaligned[..FRAME * 8]);
-        let cut = rig.caller.cut_off();
-        assert_eq!(cut, Some(Act::Heard(Span { text: "once up".into(), from: 50, to: 50 + 7 * 160 })));
-        rig.hear(&tones::speak("what is it"));
-        rig.quiet(30);
-        let heard = Act::Heard(Span { text: "what is it".into(), from: 8 * 160, to: 18 * 160 });
-        assert!(rig.acts.iter().any(|(_, act)| *act == heard), "{:?}", rig.acts);
-        assert!(rig.tick_of(|act| *act == Act::HungUp).is_some());
-    }
-
-    #[test]
-    fn keys_are_pressed_one_after_the_other_before_the_next_step() {
-        let mut rig = Rig::new("  - press: \"1#\"\n  - wait: 100ms\n  - hang_up\n");
-        rig.quiet(40);
-        let acts = [(0, Act::Pressed('1')), (10, Act::Pressed('#')), (24, Act::HungUp)];
-        assert_eq!(rig.acts[..3], acts);
-    }
-
-    #[test]
-    fn a_caller_gives_up_when_nobody_speaks_and_when_nobody_hangs_up() {
-        let mut listening = Rig::new("  - listen\n");
-        listening.quiet(110);
-        assert_eq!(listening.tick_of(|act| *act == Act::GaveUp), Some(100));
-        let mut done = Rig::new("  - say: bye\n");
-        done.quiet(110);
-        assert_eq!(done.tick_of(|act| *act == Act::GaveUp), Some(103), "patience counts from the last step's end");
-    }
-
-    #[test]
-    fn nothing_is_said_before_the_call_is_answered() {
-        let script = CallerScript::from_yaml("from: a\nto: b\nsteps: [{ say: hello }]").unwrap();
-        let mut caller = Caller::new(script);
-        assert!(caller.tick(&[0; FRAME]).acts.is_empty());
-        caller.answered();
-        assert_eq!(caller.tick(&[0; FRAME]).acts, [Act::Speaks("hello".into())]);
-    }
-
-    #[test]
-    fn hanging_up_gives_what_was_under_way() {
-        let mut rig = Rig::new("  - say: hello\n");
-        rig.hear(&tones::speak("hey"));
-        let expected = [
-            Act::Spoke(Span { text: "hello".into(), from: 0, to: 480 }),
-            Act::Heard(Span { text: "hey".into(), from: 0, to: 480 }),
-        ];
-        assert_eq!(rig.caller.hang_up(), expected);
-    }
-}
+mod tests;

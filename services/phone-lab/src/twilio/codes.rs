@@ -36,10 +36,66 @@ pub const CALLBACK_REFUSED: u32 = 15003;
 pub const NO_BASE: u32 = 15004;
 /// A number to dial that is not E.164.
 pub const NOT_E164: u32 = 13223;
+/// Warning: a method of `<Sip>` that is neither GET nor POST.
+pub const SIP_METHOD: u32 = 13241;
+/// Warning: the `sendDigits` of `<Sip>` are no keys.
+pub const SIP_SEND_DIGITS: u32 = 13242;
 /// A SIP address that is none.
 pub const BAD_SIP_ADDRESS: u32 = 13243;
+/// `<Dial>` on a leg that was itself dialled.
+pub const NESTED_DIAL: u32 = 13201;
+/// Warning: a method of `<Dial>` that is neither GET nor POST.
+pub const DIAL_METHOD: u32 = 13210;
+/// Warning: the timeout of `<Dial>`.
+pub const DIAL_TIMEOUT: u32 = 13212;
+/// Warning: the `hangupOnStar` of `<Dial>` is neither true nor false.
+pub const DIAL_HANGUP_ON_STAR: u32 = 13213;
+/// Warning: a `callerId` that is no number.
+pub const BAD_CALLER_ID: u32 = 13214;
+/// Warning: something in `<Dial>` that cannot be dialled.
+pub const DIAL_NESTED: u32 = 13215;
+/// Warning: the `timeLimit` of `<Dial>`.
+pub const DIAL_TIME_LIMIT: u32 = 13216;
+/// Warning: a method of `<Number>` that is neither GET nor POST.
+pub const NUMBER_METHOD: u32 = 13221;
+/// Warning: the `sendDigits` of `<Number>` are no keys.
+pub const NUMBER_SEND_DIGITS: u32 = 13222;
+/// Warning: a `callerId` for a SIP address with characters that it cannot have.
+pub const CALLER_ID_CHARACTERS: u32 = 13247;
+/// More than ten parties to dial at once.
+pub const TOO_MANY_LEGS: u32 = 13250;
+/// A header of a SIP address that Twilio does not send on.
+pub const SIP_HEADER_NAME: u32 = 13252;
+/// Headers of a SIP address of 1024 characters or more.
+pub const SIP_HEADERS_TOO_LONG: u32 = 13253;
+/// Warning: the `finishOnKey` of `<Gather>` is no single key.
+pub const GATHER_FINISH_ON_KEY: u32 = 13310;
+/// Warning: a method of `<Gather>` that is neither GET nor POST.
+pub const GATHER_METHOD: u32 = 13312;
+/// Warning: the timeout of `<Gather>`.
+pub const GATHER_TIMEOUT: u32 = 13313;
+/// Warning: the `numDigits` of `<Gather>`.
+pub const GATHER_NUM_DIGITS: u32 = 13314;
+/// Warning: something in `<Gather>` that does not belong there.
+pub const GATHER_NESTED: u32 = 13320;
+/// Warning: an `input` of `<Gather>` that the lab does not understand.
+pub const GATHER_INPUT: u32 = 13326;
+/// Warning: the loop of a `<Say>` in a `<Gather>` is no number.
+pub const GATHER_SAY_LOOP: u32 = 13322;
+/// What the URL of a `<Play>` in a `<Gather>` gives is no audio.
+pub const GATHER_PLAY_CONTENT_TYPE: u32 = 13325;
+/// Warning: the loop of `<Play>` is no number.
+pub const BAD_PLAY_LOOP: u32 = 13410;
+/// What the URL of a `<Play>` gives is no audio.
+pub const PLAY_CONTENT_TYPE: u32 = 13420;
+/// Warning: the loop of `<Say>` is no number.
+pub const BAD_SAY_LOOP: u32 = 13510;
 /// Warning: nothing to say.
 pub const EMPTY_SAY: u32 = 13520;
+/// Warning: more than 4096 characters to say.
+pub const SAY_TOO_LONG: u32 = 13521;
+/// Warning: a method of `<Redirect>` that is neither GET nor POST.
+pub const BAD_REDIRECT_METHOD: u32 = 13710;
 /// Warning: a pause of no length.
 pub const BAD_PAUSE: u32 = 13910;
 /// Warning: a parameter that the REST interface does not know; it was ignored.
@@ -48,6 +104,8 @@ pub const UNKNOWN_PARAMETER: u32 = 20001;
 pub const NOT_AUTHENTICATED: u32 = 20003;
 /// REST: a method that the resource does not take.
 pub const METHOD_NOT_ALLOWED: u32 = 20004;
+/// REST: a call that goes on cannot be deleted.
+pub const NOT_FINISHED: u32 = 20009;
 /// REST: there is no such thing, or it is another account's.
 pub const NOT_FOUND: u32 = 20404;
 /// REST: too many requests; this one was not processed.

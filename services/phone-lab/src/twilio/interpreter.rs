@@ -4,12 +4,14 @@
 //! each time how the one before ended. A verb with an `action` hands the call to that URL; without one the next verb
 //! runs; at the end of the document the call is over.
 
+mod stream;
+
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
     codes,
     report::Finding,
-    twiml::{self, Dial, Document, Gather, Leg, Method, Stream, Target, Verb},
+    twiml::{self, Dial, Document, Enqueue, Gather, Leg, Method, Prompt, Target, Verb},
     url::Url,
 };
 
@@ -27,17 +29,21 @@ pub enum Action {
         /// Who is told when it starts, stops and fails.
         status_callback: Option<(Url, Method)>,
     },
-    /// Speaks to the caller.
-    Say(String),
-    /// Leaves the line silent.
-    Pause(Duration),
-    /// Calls somebody. Ends with [`Ended::Dial`].
-    Dial {
-        /// Who.
-        legs: Vec<DialLeg>,
-        /// How long it rings.
-        timeout: Duration,
+    /// Lets the caller hear something. A URL in it is for [`Interpreter::resolve`].
+    Prompt(Prompt),
+    /// Calls somebody. Ends with [`Ended::With`].
+    Dial(DialOrder),
+    /// Waits in a queue. Ends with [`Ended::With`].
+    Enqueue {
+        /// Which.
+        name: String,
+        /// What the caller hears meanwhile, over and over.
+        wait: Option<(Url, Method)>,
+        /// How many may wait.
+        most: usize,
     },
+    /// The queue is left.
+    Leave,
     /// Waits for keys. Ends with [`Ended::Gather`].
     Gather(Gather),
     /// Asks for the next document.
@@ -45,11 +51,33 @@ pub enum Action {
     /// The document says that the call is over.
     HangUp,
     /// The call is never answered.
-    Reject,
+    Reject {
+        /// With a busy signal.
+        busy: bool,
+    },
     /// Nothing is left to do, so the call is over.
     EndOfDocument,
     /// The call cannot go on: the fallback URL is next.
     Fail(Finding),
+}
+
+/// Whom to dial, and on which terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialOrder {
+    /// Who.
+    pub legs: Vec<DialLeg>,
+    /// How long it rings.
+    pub timeout: Duration,
+    /// How long the parties may talk.
+    pub time_limit: Duration,
+    /// Whether a call that was not answered yet is answered only when somebody is connected.
+    pub answer_on_bridge: bool,
+    /// Whether a star that the caller presses ends it.
+    pub hangup_on_star: bool,
+    /// Whether one is called after the other.
+    pub sequential: bool,
+    /// Who seems to call, if it is not the caller.
+    pub caller_id: Option<String>,
 }
 
 /// Somebody to dial, and who is told of it.
@@ -57,10 +85,37 @@ pub enum Action {
 pub struct DialLeg {
     /// Who.
     pub target: Target,
+    /// A document that runs on this leg before it is connected.
+    pub screen: Option<(Url, Method)>,
+    /// Keys to send once it was answered.
+    pub send_digits: String,
     /// Who is told.
     pub status_callback: Option<(Url, Method)>,
     /// Of what.
     pub events: Vec<String>,
+    /// Whether Twilio finds out who answered.
+    pub detection: Option<LegDetection>,
+}
+
+/// Finding out who, or what, answers a leg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegDetection {
+    /// Whether the end of a machine's greeting is waited for.
+    pub message_end: bool,
+    /// Who is told.
+    pub callback: Option<(Url, Method)>,
+}
+
+/// Where a document runs, which decides what it may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// In a call.
+    #[default]
+    Call,
+    /// On a leg that was dialled, before it is connected.
+    Leg,
+    /// In a queue.
+    Queue,
 }
 
 /// A request for a document.
@@ -81,8 +136,8 @@ pub enum Ended {
     Simply,
     /// The stream is over.
     Stream,
-    /// The dialled leg is over.
-    Dial(Vec<(String, String)>),
+    /// The dialled leg is over, or the queue was left: what `action` is told of it.
+    With(Vec<(String, String)>),
     /// These keys were pressed, if any.
     Gather(String),
 }
@@ -100,13 +155,27 @@ pub struct Interpreter {
     action_on_empty: bool,
     stream_names: Vec<String>,
     findings: Vec<Finding>,
+    place: Place,
 }
 
 impl Interpreter {
     /// A call whose first document comes from `base`; nothing is loaded yet.
     pub fn new(base: Url) -> Self {
-        let (verbs, stream_names, findings) = (VecDeque::new(), Vec::new(), Vec::new());
-        Self { base: Some(base), verbs, first: true, action: None, action_on_empty: false, stream_names, findings }
+        Self {
+            base: Some(base),
+            verbs: VecDeque::new(),
+            first: true,
+            action: None,
+            action_on_empty: false,
+            stream_names: Vec::new(),
+            findings: Vec::new(),
+            place: Place::Call,
+        }
+    }
+
+    /// The same for documents that run elsewhere.
+    pub fn in_place(self, place: Place) -> Self {
+        Self { place, ..self }
     }
 
     /// The call was answered before its first document: there is nothing left to reject.
@@ -135,7 +204,7 @@ impl Interpreter {
     pub fn next(&mut self, ended: Ended) -> Action {
         let parameters = match ended {
             Ended::Simply | Ended::Stream => Vec::new(),
-            Ended::Dial(parameters) => parameters,
+            Ended::With(parameters) => parameters,
             Ended::Gather(digits) => {
                 if digits.is_empty() && !self.action_on_empty {
                     self.action = None;
@@ -147,26 +216,30 @@ impl Interpreter {
             return self.request(&action, parameters);
         }
         let first = std::mem::take(&mut self.first);
-        match self.verbs.pop_front() {
-            None => Action::EndOfDocument,
-            Some(Verb::Hangup) => Action::HangUp,
-            Some(Verb::Reject) if first => Action::Reject,
+        let Some(verb) = self.verbs.pop_front() else { return Action::EndOfDocument };
+        if let Some(finding) = self.out_of_place(&verb) {
+            self.findings.push(finding);
+            return self.next(Ended::Simply);
+        }
+        match verb {
+            Verb::Hangup => Action::HangUp,
+            Verb::Reject { busy } if first => Action::Reject { busy },
             // A call that has been answered can only be ended.
-            Some(Verb::Reject) => Action::HangUp,
-            Some(Verb::Say(text)) => Action::Say(text),
-            Some(Verb::Pause(length)) => Action::Pause(length),
-            Some(Verb::Gather(gather)) => {
+            Verb::Reject { .. } => Action::HangUp,
+            Verb::Prompt(prompt) => Action::Prompt(prompt),
+            Verb::Gather(gather) => {
                 self.action = Some(gather.action.clone());
                 self.action_on_empty = gather.action_on_empty;
                 Action::Gather(gather)
             }
-            Some(Verb::Redirect(request)) => self.request(&request, Vec::new()),
-            Some(Verb::Dial(Dial { action, timeout, targets })) => {
+            Verb::Redirect(request) => self.request(&request, Vec::new()),
+            Verb::Dial(dial) => self.dial(dial),
+            Verb::Enqueue(Enqueue { name, action, wait, most }) => {
                 self.action = action;
-                let legs = targets.into_iter().map(|leg| self.leg(leg)).collect();
-                Action::Dial { legs, timeout }
+                Action::Enqueue { name, wait: self.told(wait), most }
             }
-            Some(Verb::Connect(connect)) => {
+            Verb::Leave => Action::Leave,
+            Verb::Connect(connect) => {
                 self.action = connect.action;
                 match self.check(connect.stream) {
                     Ok(open) => open,
@@ -176,6 +249,26 @@ impl Interpreter {
                         self.next(Ended::Stream)
                     }
                 }
+            }
+        }
+    }
+
+    /// Why a verb is skipped where the document runs (Twilio docs, `<Number>`, `url`, and `<Enqueue>`, `waitUrl`).
+    fn out_of_place(&self, verb: &Verb) -> Option<Finding> {
+        let wrong = |detail: &str| Some(Finding::new(codes::SCHEMA, detail));
+        match (self.place, verb) {
+            (_, Verb::Prompt(_) | Verb::Gather(_) | Verb::Redirect(_) | Verb::Hangup) => None,
+            (Place::Queue, Verb::Leave) | (Place::Call, Verb::Reject { .. }) => None,
+            (Place::Call, Verb::Connect(_) | Verb::Dial(_) | Verb::Enqueue(_)) => None,
+            (_, Verb::Leave) => wrong("<Leave> outside of a queue"),
+            (Place::Leg, Verb::Dial(_)) => {
+                Some(Finding::new(codes::NESTED_DIAL, "<Dial> on a leg that was dialled itself"))
+            }
+            (Place::Leg, Verb::Connect(_) | Verb::Enqueue(_) | Verb::Reject { .. }) => {
+                wrong("a leg that is not connected yet can only be spoken to, asked for keys, or hung up")
+            }
+            (Place::Queue, Verb::Connect(_) | Verb::Dial(_) | Verb::Enqueue(_) | Verb::Reject { .. }) => {
+                wrong("who waits in a queue can only be spoken to, asked for keys, or taken out of it")
             }
         }
     }
@@ -199,16 +292,32 @@ impl Interpreter {
         }
     }
 
-    /// A callback that leads nowhere is noted, and the leg dialled without it.
-    fn leg(&mut self, Leg { target, status_callback, events }: Leg) -> DialLeg {
-        let status_callback = status_callback.and_then(|callback| {
-            let url = self.resolve(&callback.url).map_err(|finding| self.findings.push(finding)).ok()?;
-            Some((url, callback.method))
-        });
-        DialLeg { target, status_callback, events }
+    fn dial(&mut self, dial: Dial) -> Action {
+        let Dial { action, timeout, time_limit, answer_on_bridge, hangup_on_star, sequential, caller_id, targets } =
+            dial;
+        self.action = action;
+        let legs = targets.into_iter().map(|leg| self.leg(leg)).collect();
+        Action::Dial(DialOrder { legs, timeout, time_limit, answer_on_bridge, hangup_on_star, sequential, caller_id })
     }
 
-    fn resolve(&self, reference: &str) -> Result<Url, Finding> {
+    fn leg(&mut self, Leg { target, screen, send_digits, status_callback, events, detection }: Leg) -> DialLeg {
+        let detection = detection.map(|twiml::LegDetection { message_end, callback }| LegDetection {
+            message_end,
+            callback: self.told(callback),
+        });
+        let (screen, status_callback) = (self.told(screen), self.told(status_callback));
+        DialLeg { target, screen, send_digits, status_callback, events, detection }
+    }
+
+    /// A URL besides `action`. One that leads nowhere is noted, and the verb carried out without it.
+    fn told(&mut self, request: Option<twiml::Request>) -> Option<(Url, Method)> {
+        let request = request?;
+        let url = self.resolve(&request.url).map_err(|finding| self.findings.push(finding)).ok()?;
+        Some((url, request.method))
+    }
+
+    /// A URL of the document, made absolute.
+    pub fn resolve(&self, reference: &str) -> Result<Url, Finding> {
         let resolved = match &self.base {
             Some(base) => base.join(reference),
             None if reference.contains("://") => Url::parse(reference),
@@ -216,146 +325,7 @@ impl Interpreter {
         };
         resolved.map_err(|error| Finding::new(codes::MALFORMED_URL, format!("{reference:?}: {error}")))
     }
-
-    /// Twilio's rules for `<Stream>` under `<Connect>` (Twilio docs, `<Stream>`).
-    fn check(&mut self, stream: Stream) -> Result<Action, Finding> {
-        if stream.track.as_deref().is_some_and(|track| track != "inbound_track") {
-            return Err(Finding::new(codes::STREAM_TRACK, "a two-way stream takes inbound_track only"));
-        }
-        if stream.url.is_empty() {
-            return Err(Finding::new(codes::STREAM_URL, "<Stream> without a url"));
-        }
-        let resolved = match &self.base {
-            Some(base) => base.with_scheme(if base.scheme() == "http" { "ws" } else { "wss" }).join(&stream.url),
-            None => Url::parse(&stream.url),
-        };
-        let url = resolved.map_err(|error| Finding::new(codes::STREAM_URL, format!("{:?}: {error}", stream.url)))?;
-        if url.scheme() != "wss" {
-            return Err(Finding::new(codes::STREAM_SCHEME, format!("the scheme is {:?}, not wss", url.scheme())));
-        }
-        if url.query().is_some() {
-            let detail = "a stream's url has no query: Twilio connects without it";
-            self.findings.push(Finding::new(codes::STREAM_HANDSHAKE, detail));
-        }
-        let status_callback = stream.status_callback.and_then(|callback| match Url::parse(&callback.url) {
-            Ok(url) => Some((url, callback.method)),
-            Err(_) => {
-                self.findings.push(Finding::new(codes::MALFORMED_URL, "a stream's statusCallback must be absolute"));
-                None
-            }
-        });
-        if let Some(name) = &stream.name {
-            if self.stream_names.contains(name) {
-                return Err(Finding::new(codes::SCHEMA, "the name of a stream must be unique within the call"));
-            }
-            self.stream_names.push(name.clone());
-        }
-        let (parameters, name) = (stream.parameters, stream.name);
-        Ok(Action::OpenStream { url: url.without_query(), parameters, name, status_callback })
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn interpreter(body: &str) -> Interpreter {
-        let base = Url::parse("https://voice.example.test/calls/incoming").unwrap();
-        let mut interpreter = Interpreter::new(base.clone());
-        interpreter.load(twiml::parse(&format!("<Response>{body}</Response>")).unwrap(), base);
-        interpreter
-    }
-
-    fn stream(attributes: &str) -> String {
-        format!("<Connect><Stream {attributes}/></Connect>")
-    }
-
-    fn codes_of(interpreter: &mut Interpreter) -> Vec<u32> {
-        interpreter.take_findings().iter().map(|finding| finding.code).collect()
-    }
-
-    fn opened(action: &Action) -> String {
-        let Action::OpenStream { url, .. } = action else { panic!("{action:?} opens no stream") };
-        url.to_string()
-    }
-
-    #[test]
-    fn verbs_run_top_to_bottom_and_the_end_of_the_document_ends_the_call() {
-        let mut call = interpreter("<Say>hello</Say><Pause length=\"2\"/>");
-        assert_eq!(call.next(Ended::Simply), Action::Say("hello".into()));
-        assert_eq!(call.next(Ended::Simply), Action::Pause(Duration::from_secs(2)));
-        assert_eq!(call.next(Ended::Simply), Action::EndOfDocument);
-    }
-
-    #[test]
-    fn a_stream_that_ends_hands_the_call_to_its_action_and_later_verbs_never_run() {
-        let mut call = interpreter("<Connect action=\"/next\"><Stream url=\"/media/1\"/></Connect><Say>never</Say>");
-        assert_eq!(opened(&call.next(Ended::Simply)), "wss://voice.example.test/media/1");
-        let Action::Request(next) = call.next(Ended::Stream) else { panic!("no request") };
-        assert_eq!((next.url.to_string().as_str(), next.method), ("https://voice.example.test/next", Method::Post));
-    }
-
-    #[test]
-    fn without_an_action_the_next_verb_runs() {
-        let mut call = interpreter(&format!("{}{}<Hangup/>", stream("url=\"/a\""), stream("url=\"/b\"")));
-        assert_eq!(opened(&call.next(Ended::Simply)), "wss://voice.example.test/a");
-        assert_eq!(opened(&call.next(Ended::Stream)), "wss://voice.example.test/b");
-        assert_eq!(call.next(Ended::Stream), Action::HangUp);
-    }
-
-    #[test]
-    fn a_dialled_leg_tells_the_action_how_it_ended() {
-        let mut call = interpreter("<Dial action=\"done\" method=\"GET\"><Sip>sip:a@b.test</Sip></Dial>");
-        assert!(matches!(call.next(Ended::Simply), Action::Dial { .. }));
-        let status = vec![("DialCallStatus".to_owned(), "busy".to_owned())];
-        let Action::Request(next) = call.next(Ended::Dial(status.clone())) else { panic!("no request") };
-        assert_eq!(next.url.to_string(), "https://voice.example.test/calls/done");
-        assert_eq!((next.method, next.parameters), (Method::Get, status));
-    }
-
-    #[test]
-    fn only_the_first_verb_can_reject() {
-        assert_eq!(interpreter("<Reject/>").next(Ended::Simply), Action::Reject);
-        let mut call = interpreter("<Say>a</Say><Reject/>");
-        call.next(Ended::Simply);
-        assert_eq!(call.next(Ended::Simply), Action::HangUp);
-    }
-
-    #[test]
-    fn a_stream_that_twilio_refuses_is_noted_and_the_call_goes_on() {
-        for (attributes, code) in [
-            ("url=\"ws://voice.example.test/a\"", codes::STREAM_SCHEME),
-            ("url=\"https://voice.example.test/a\"", codes::STREAM_SCHEME),
-            ("url=\"wss:///a\"", codes::STREAM_URL),
-            ("track=\"inbound_track\"", codes::STREAM_URL),
-            ("url=\"/a\" track=\"both_tracks\"", codes::STREAM_TRACK),
-        ] {
-            let mut call = interpreter(&format!("{}<Hangup/>", stream(attributes)));
-            assert_eq!(call.next(Ended::Simply), Action::HangUp, "{attributes}");
-            assert_eq!(codes_of(&mut call), [code], "{attributes}");
-        }
-    }
-
-    #[test]
-    fn a_streams_query_is_taken_off_and_noted() {
-        let mut call = interpreter(&stream("url=\"wss://voice.example.test/a?token=1\""));
-        assert_eq!(opened(&call.next(Ended::Simply)), "wss://voice.example.test/a");
-        assert_eq!(codes_of(&mut call), [codes::STREAM_HANDSHAKE]);
-    }
-
-    #[test]
-    fn a_name_is_unique_and_a_status_callback_absolute() {
-        let mut call = interpreter(&stream("url=\"/a\" name=\"x\" statusCallback=\"/s\"").repeat(2));
-        opened(&call.next(Ended::Simply));
-        assert_eq!(codes_of(&mut call), [codes::MALFORMED_URL]);
-        assert_eq!(call.next(Ended::Stream), Action::EndOfDocument);
-        assert!(codes_of(&mut call).contains(&codes::SCHEMA));
-    }
-
-    #[test]
-    fn an_action_that_is_no_url_fails_the_document() {
-        let mut call = interpreter("<Redirect>https://a b/</Redirect>");
-        let Action::Fail(finding) = call.next(Ended::Simply) else { panic!("no failure") };
-        assert_eq!(finding.code, codes::MALFORMED_URL);
-    }
-}
+mod tests;

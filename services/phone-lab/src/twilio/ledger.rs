@@ -3,6 +3,8 @@
 //! Every call of a [`super::Twilio`] is entered here, however it came about, and leaves its codes. Only the newest are
 //! kept. Times of day count on from when the ledger was opened with the monotonic clock, so that paused time moves them.
 
+mod queues;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -10,16 +12,19 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use offhook_hosting::clock::Clock;
+use offhook_hosting::{clock::Clock, entropy::Entropy};
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc};
 
+pub(super) use self::queues::QueueView;
+use self::queues::Queues;
 use super::{
     report::{CallReport, Finding},
     resource::{CallStatus, Entry, Identity, rfc2822},
     sid::CallSid,
     twiml::Method,
     url::Url,
+    webhook::AudioCache,
 };
 
 /// Calls that are remembered.
@@ -53,6 +58,15 @@ pub(super) enum Update {
     End,
     /// The call is taken back unless it was answered.
     Cancel,
+    /// This media stream is to stop; the call goes on.
+    StopStream(String),
+}
+
+/// A media stream that is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StreamUp {
+    pub(super) sid: String,
+    pub(super) name: Option<String>,
 }
 
 /// A line of the account's debugger.
@@ -73,6 +87,7 @@ pub struct LoggedCode {
 struct Record {
     entry: Entry,
     updates: mpsc::Sender<Update>,
+    stream: Option<StreamUp>,
 }
 
 #[derive(Default)]
@@ -81,6 +96,7 @@ struct Books {
     order: VecDeque<String>,
     debugger: VecDeque<LoggedCode>,
     reports: VecDeque<CallReport>,
+    queues: Queues,
 }
 
 /// The account's books.
@@ -89,6 +105,8 @@ pub(super) struct Ledger {
     opened: (Instant, Timestamp),
     books: Mutex<Books>,
     changed: Notify,
+    /// What its calls have played.
+    pub(super) audio: AudioCache,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -99,7 +117,13 @@ impl std::fmt::Debug for Ledger {
 
 impl Ledger {
     pub(super) fn open(clock: Clock) -> Self {
-        Self { clock, opened: (clock.now(), clock.wall()), books: Mutex::default(), changed: Notify::new() }
+        Self {
+            clock,
+            opened: (clock.now(), clock.wall()),
+            books: Mutex::default(),
+            changed: Notify::new(),
+            audio: AudioCache::default(),
+        }
     }
 
     /// The time of day.
@@ -123,7 +147,7 @@ impl Ledger {
             books.calls.remove(&oldest);
         }
         books.order.push_back(sid.clone());
-        books.calls.insert(sid, Record { entry, updates });
+        books.calls.insert(sid, Record { entry, updates, stream: None });
         receiver
     }
 
@@ -147,10 +171,63 @@ impl Ledger {
         self.books().calls.get(call_sid).map(|record| (record.entry.clone(), record.updates.clone()))
     }
 
+    /// All calls that are remembered, the newest first.
+    pub(super) fn newest_first(&self) -> Vec<Entry> {
+        let books = self.books();
+        books.order.iter().rev().filter_map(|sid| Some(books.calls.get(sid)?.entry.clone())).collect()
+    }
+
+    /// Forgets a call.
+    pub(super) fn delete(&self, call_sid: &str) {
+        let mut books = self.books();
+        books.calls.remove(call_sid);
+        books.order.retain(|sid| sid != call_sid);
+    }
+
+    /// The media stream of a call.
+    pub(super) fn stream_of(&self, call_sid: &str) -> Option<StreamUp> {
+        self.books().calls.get(call_sid)?.stream.clone()
+    }
+
+    /// A call's media stream is up, or over.
+    pub(super) fn set_stream(&self, call_sid: &str, stream: Option<StreamUp>) {
+        if let Some(record) = self.books().calls.get_mut(call_sid) {
+            record.stream = stream;
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Returns when this stream is not up any longer.
+    pub(super) async fn stream_over(&self, call_sid: &str, stream_sid: &str) {
+        let up = |books: &Books| books.calls.get(call_sid)?.stream.as_ref().map(|stream| stream.sid == stream_sid);
+        self.until(|books| (up(books) != Some(true)).then_some(())).await;
+    }
+
     /// Returns when the call is over, or not known.
     pub(super) async fn over(&self, call_sid: &str) {
         self.until(|books| books.calls.get(call_sid).is_none_or(|record| record.entry.status.is_over()).then_some(()))
             .await;
+    }
+
+    /// Enters a queue; an error if it is full.
+    pub(super) fn enter_queue(
+        &self,
+        name: &str,
+        call_sid: &CallSid,
+        most: usize,
+        entropy: &mut Entropy,
+    ) -> Result<(), QueueView> {
+        self.books().queues.enter(name, call_sid.as_str(), most, self.clock.now(), entropy)
+    }
+
+    /// How a queue stands for a call.
+    pub(super) fn view_queue(&self, name: &str, call_sid: &CallSid) -> Option<QueueView> {
+        self.books().queues.view(name, call_sid.as_str(), self.clock.now())
+    }
+
+    /// Leaves a queue. Gives how it stood.
+    pub(super) fn leave_queue(&self, name: &str, call_sid: &CallSid) -> Option<QueueView> {
+        self.books().queues.leave(name, call_sid.as_str(), self.clock.now())
     }
 
     /// Writes a line into the debugger.

@@ -4,6 +4,7 @@
 //! - [`script`] is what a caller is going to do, [`caller`] the caller who does it.
 //! - [`webhook`], [`overrides`], [`signature`], [`twiml`], [`interpreter`]: how Twilio asks what to do and does it.
 //! - [`media`], [`playout`]: the media stream's messages, and what becomes of the audio.
+//! - [`human`]: whoever is dialled.
 //! - [`rest`]: the interface by which a server places, redirects and ends calls itself; [`Callee`]s answer them.
 //!
 //! Rules live in modules that know no socket, task or clock: [`signature`], [`url`], [`overrides`], [`twiml`],
@@ -15,6 +16,8 @@ mod call;
 mod callbacks;
 pub mod caller;
 pub mod codes;
+mod dtmf;
+pub mod human;
 pub mod interpreter;
 mod ledger;
 pub mod media;
@@ -44,7 +47,7 @@ use std::{
 use offhook_hosting::{clock::Clock, entropy::Entropy};
 use tokio::sync::mpsc;
 
-pub(crate) use self::stream::{Socket, Upgrade};
+pub(crate) use self::stream::{Manner, Socket, Upgrade};
 use self::{
     call::Placed,
     callbacks::{Courier, Event, Progress, Subscription},
@@ -57,12 +60,13 @@ use self::{
 };
 pub use self::{
     callbacks::Delivery,
+    human::{Human, Party},
     ledger::LoggedCode,
     outbound::{AnsweredBy, Callee},
     report::{CallEnd, CallEvent, CallReport, Clear, DebuggerEntry, Happening, Utterance},
     resource::CallStatus,
-    script::{CallerScript, ScriptError},
-    stream::RawMessage,
+    script::{CallerScript, ScriptError, Sound},
+    stream::{MediaTiming, RawMessage, SecondSocket, SecondSocketEnd, SignedUrl},
     webhook::Signing,
 };
 use crate::network::Conditions;
@@ -74,12 +78,18 @@ pub struct Account {
     pub account_sid: String,
     /// What signs requests.
     pub auth_token: String,
+    /// The one that is to follow it: good for the REST interface, and for signing once it has been promoted.
+    pub secondary_token: String,
 }
 
 impl Default for Account {
     /// The lab's account, which is nobody's.
     fn default() -> Self {
-        Self { account_sid: format!("AC{:032}", 0), auth_token: "phone-lab-auth-token".to_owned() }
+        Self {
+            account_sid: format!("AC{:032}", 0),
+            auth_token: "phone-lab-auth-token".to_owned(),
+            secondary_token: "phone-lab-secondary-token".to_owned(),
+        }
     }
 }
 
@@ -128,33 +138,7 @@ impl Settings {
     /// What asks for one call's documents, or delivers its callbacks.
     fn client(&self, signing: Signing, entropy: Entropy) -> Client {
         let host = self.voice_url.host().to_owned();
-        Client::new(self.edge, host, self.account.auth_token.clone(), signing, entropy).over(self.network.clone())
-    }
-}
-
-/// Whoever is reached by `<Dial>`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Human {
-    /// Answers after ringing for so long, says this and hangs up.
-    Answers {
-        /// How long it rings.
-        after: Duration,
-        /// In tone words.
-        says: String,
-    },
-    /// Is on the phone.
-    Busy,
-    /// Declines the call, which SIP calls 603 and Twilio busy.
-    Declines,
-    /// Lets it ring.
-    NoAnswer,
-    /// Has an address that leads to nobody.
-    Unreachable,
-}
-
-impl Default for Human {
-    fn default() -> Self {
-        Self::Answers { after: Duration::from_millis(200), says: "human here".to_owned() }
+        Client::new(self.edge, host, self.account.clone(), signing, entropy).over(self.network.clone())
     }
 }
 
@@ -165,14 +149,32 @@ pub struct CallOptions {
     pub signing: Signing,
     /// How the streams' upgrades are signed.
     pub stream_signing: Signing,
+    /// How the URL of streams is spelled when it is signed.
+    pub stream_signed_url: SignedUrl,
+    /// Whether pings on streams go unanswered.
+    pub deaf_to_pings: bool,
+    /// Whether a first stream whose server breaks the WebSocket protocol (31924) is left standing, mute and deaf, for 30
+    /// to 45 s before it is reset, as was once observed. The call goes on meanwhile; its report comes after that.
+    pub slow_death: bool,
+    /// How evenly the caller's audio is sent on the call's first stream.
+    pub media_timing: MediaTiming,
+    /// What the caller said before the first stream was up: media in one burst right after `start`.
+    pub early_media: Option<Sound>,
+    /// A second socket while the first stream is up.
+    pub second_socket: Option<SecondSocket>,
     /// The call's first stream is cut without a word after this long.
     pub cut_after: Option<Duration>,
     /// The caller hangs up between the first stream's `connected` and `start`.
     pub hang_up_before_start: bool,
     /// Sent on the call's first stream besides what Twilio sends, each at its time since the stream opened.
     pub extra_messages: Vec<(Duration, RawMessage)>,
-    /// Who answers `<Dial>`.
+    /// Who answers `<Dial>`, if `humans` names nobody.
     pub human: Human,
+    /// Who answers it at this number or address; a SIP address without parameters and headers.
+    pub humans: Vec<(String, Human)>,
+    /// Who takes the call out of a queue, so long after it was enqueued as this human takes to answer; nobody, if it is
+    /// one who does not answer.
+    pub queue_agent: Option<Human>,
     /// How status callbacks, the call's and its streams', are delivered.
     pub callbacks: Delivery,
     /// Whether each request for a document is sent once more, byte for byte, after it was answered.
@@ -194,10 +196,18 @@ impl Default for CallOptions {
         Self {
             signing: Signing::Right,
             stream_signing: Signing::Right,
+            stream_signed_url: SignedUrl::default(),
+            deaf_to_pings: false,
+            slow_death: false,
+            media_timing: MediaTiming::default(),
+            early_media: None,
+            second_socket: None,
             cut_after: None,
             hang_up_before_start: false,
             extra_messages: Vec::new(),
             human: Human::default(),
+            humans: Vec::new(),
+            queue_agent: None,
             callbacks: Delivery::default(),
             replay_webhooks: false,
             stream_error_on_close: false,

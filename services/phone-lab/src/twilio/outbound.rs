@@ -3,6 +3,7 @@
 use std::{future::pending, time::Duration};
 
 use offhook_hosting::entropy::Entropy;
+use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::{
@@ -63,9 +64,11 @@ impl Callee {
 }
 
 /// Who, or what, picks up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AnsweredBy {
     /// A person.
+    #[default]
     Human,
     /// A machine, whose greeting ends with a beep.
     Machine,
@@ -83,7 +86,7 @@ pub(super) enum DetectionMode {
 }
 
 impl AnsweredBy {
-    fn verdict(self, mode: DetectionMode) -> &'static str {
+    pub(super) fn verdict(self, mode: DetectionMode) -> &'static str {
         match (self, mode) {
             (Self::Human, _) => "human",
             (Self::Machine, DetectionMode::Enable) => "machine_start",
@@ -205,7 +208,7 @@ async fn taken_back(updates: &mut mpsc::Receiver<Update>) {
     loop {
         match updates.recv().await {
             Some(Update::End | Update::Cancel) => return,
-            Some(Update::Redirect(_)) => {}
+            Some(Update::Redirect(_) | Update::StopStream(_)) => {}
             None => pending().await,
         }
     }

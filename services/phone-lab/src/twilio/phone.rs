@@ -14,14 +14,19 @@ use tokio::sync::mpsc;
 
 use super::{
     caller::{Act, Caller, Moment, Span, TICK},
+    dtmf,
     ledger::{Ledger, Redirection, Update},
     playout::FRAME,
     report::{Arrival, CallEnd, CallEvent, CallReport, Clear, DebuggerEntry, Finding, Happening, MarkEcho, Utterance},
+    script::Sound,
     sid::CallSid,
+    stream::SecondSocketEnd,
 };
 use crate::{network::Record, speech::SAMPLE_RATE};
 
 const QUIET: [i16; FRAME] = [0; FRAME];
+const HALF_SECOND: Duration = Duration::from_millis(500);
+const BETWEEN_KEYS: Duration = Duration::from_millis(100);
 
 /// The phone, and what is known about the call so far.
 #[derive(Debug)]
@@ -48,6 +53,8 @@ pub(super) enum Left {
     Gone(CallEnd),
     /// The REST interface gave the call something else to do.
     Redirected(Box<Redirection>),
+    /// The REST interface stopped the stream that is up.
+    StreamStopped,
 }
 
 /// 20 ms of the caller that a stream carries on.
@@ -93,12 +100,37 @@ impl Phone {
         tokio::time::sleep_until(due.into()).await;
     }
 
+    /// Returns at this time of the call; never, if there is none.
+    pub(super) async fn at(&self, time: Option<Duration>) {
+        match time {
+            Some(time) => tokio::time::sleep_until((self.placed + time).into()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The caller said this before anybody could hear it.
+    pub(super) fn said_before(&mut self, sound: &Sound) {
+        let lasted = time_of(sound.pcm().len() as u64);
+        let at = self.now().saturating_sub(lasted);
+        let pcm = if self.keep_audio { sound.pcm().to_vec() } else { Vec::new() };
+        self.report.said.push(Utterance { text: sound.text().to_owned(), at, lasted, pcm });
+    }
+
+    pub(super) fn second_socket_ended(&mut self, end: SecondSocketEnd) {
+        self.report.second_socket = Some(end);
+    }
+
     /// The caller hears 20 ms and says 20 ms.
     pub(super) fn frame(&mut self, hears: &[i16; FRAME]) -> Spoken {
+        self.exchange(hears, hears)
+    }
+
+    /// The line carries 20 ms, of which the caller's ear takes these.
+    fn exchange(&mut self, carries: &[i16; FRAME], hears: &[i16; FRAME]) -> Spoken {
         self.frames += 1;
         let Moment { says, acts } = self.caller.tick(hears);
         if self.keep_audio {
-            self.report.heard_pcm.extend_from_slice(hears);
+            self.report.heard_pcm.extend_from_slice(carries);
             self.report.said_pcm.extend_from_slice(&says);
         }
         let mut spoken = Spoken { pcm: says, keys: Vec::new(), left: None };
@@ -134,6 +166,7 @@ impl Phone {
             // Without effect on a call that was answered (Twilio docs, "Call resource", `Status`).
             Update::Cancel if self.is_answered() => None,
             Update::Cancel => Some(Left::Gone(CallEnd::EndedByRest)),
+            Update::StopStream(sid) => (self.stream_sid.as_ref() == Some(&sid)).then_some(Left::StreamStopped),
         }
     }
 
@@ -157,6 +190,48 @@ impl Phone {
         self.next_frame().await;
         let Spoken { keys, left, .. } = self.frame(hears);
         left.map_or(Ok(keys), Err)
+    }
+
+    /// Keys are sent to the caller: each is on the line for 100 ms, and its name goes beside it, as telephone events do
+    /// (RFC 4733). So no sound is taken for a key that was none, and no key for a word.
+    pub(super) async fn play_keys(&mut self, keys: &str) -> Result<(), Left> {
+        for key in keys.chars() {
+            match key {
+                'w' => self.silence(HALF_SECOND).await?,
+                'W' => self.silence(2 * HALF_SECOND).await?,
+                key => {
+                    for piece in dtmf::sound(key).chunks_exact(FRAME) {
+                        self.next_frame().await;
+                        let carries = piece.try_into().unwrap_or(QUIET);
+                        self.exchange(&carries, &QUIET).left.map_or(Ok(()), Err)?;
+                    }
+                    self.hear_key(key);
+                    self.silence(BETWEEN_KEYS).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A key was pressed at the other end.
+    pub(super) fn hear_key(&mut self, digit: char) {
+        self.report.keys_heard.push(digit);
+        self.happened(Happening::KeyHeard { digit });
+        self.caller.hears_key(digit);
+    }
+
+    /// Somebody else is on the line.
+    pub(super) fn connected(&mut self) {
+        self.cut_off();
+        self.caller.connected();
+        self.happened(Happening::Connected);
+    }
+
+    /// Somebody who was brought into the call is gone, and this is left. What its debugger says is the call's as well.
+    pub(super) fn party_left(&mut self, report: CallReport) {
+        let at = self.now();
+        self.report.codes.extend(report.codes.iter().map(|entry| DebuggerEntry { at, ..entry.clone() }));
+        self.report.parties.push(report);
     }
 
     /// The line is silent for so long.
@@ -276,6 +351,13 @@ impl Phone {
         self.happened(Happening::Ended { end });
     }
 
+    /// The same, unless it was over already.
+    pub(super) fn end_unless_over(&mut self, end: CallEnd) {
+        if !self.report.timeline.iter().any(|event| matches!(event.what, Happening::Ended { .. })) {
+            self.end(end);
+        }
+    }
+
     /// What is left of it.
     /// A stream under conditions is over.
     pub(super) fn line_ended(&mut self, line: &Record) {
@@ -305,6 +387,9 @@ impl Phone {
 
 fn utterance(Span { text, from, to }: Span, track: &[i16]) -> Utterance {
     let pcm = track.get(from as usize..(to as usize).min(track.len())).unwrap_or_default().to_vec();
-    let time = |samples: u64| Duration::from_micros(samples * 1_000_000 / u64::from(SAMPLE_RATE));
-    Utterance { text, at: time(from), lasted: time(to - from), pcm }
+    Utterance { text, at: time_of(from), lasted: time_of(to - from), pcm }
+}
+
+fn time_of(samples: u64) -> Duration {
+    Duration::from_micros(samples * 1_000_000 / u64::from(SAMPLE_RATE))
 }

@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
 
+use super::stream::SecondSocketEnd;
 use crate::network::LineReport;
 
 /// A call from its first request to its end. Times count from the moment the call was placed.
@@ -32,6 +33,14 @@ pub struct CallReport {
     /// When audio arrived from the server, and how much.
     #[serde(skip)]
     pub arrivals: Vec<Arrival>,
+    /// What became of the second socket, if one was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_socket: Option<SecondSocketEnd>,
+    /// The keys that the caller heard, from `<Play digits>` or from who was connected.
+    pub keys_heard: String,
+    /// What was left of each who answered `<Dial>`, or came out for the call in a queue. Their times count from their
+    /// own answering.
+    pub parties: Vec<CallReport>,
     /// Who was dialled.
     pub dialled: Vec<String>,
     /// What Twilio itself said.
@@ -63,6 +72,9 @@ impl CallReport {
             marks_echoed: 0,
             marks: Vec::new(),
             arrivals: Vec::new(),
+            second_socket: None,
+            keys_heard: String::new(),
+            parties: Vec::new(),
             dialled: Vec::new(),
             spoken_by_twilio: Vec::new(),
             codes: Vec::new(),
@@ -225,6 +237,18 @@ pub enum Happening {
         /// Which.
         digit: char,
     },
+    /// The caller heard a key.
+    KeyHeard {
+        /// Which.
+        digit: char,
+    },
+    /// The caller is connected to somebody.
+    Connected,
+    /// Twilio plays a file.
+    Plays {
+        /// From where.
+        path: String,
+    },
     /// The caller hung up, as planned or out of patience.
     HungUp,
     /// The server emptied the queue.
@@ -276,6 +300,8 @@ pub enum CallEnd {
     EndedByRest,
     /// It lasted as long as `TimeLimit` allows.
     TimeLimit,
+    /// It was brought into another call, and that is over.
+    OtherSideHungUp,
     /// It was placed by the REST interface, and nobody answered.
     NotAnswered,
 }

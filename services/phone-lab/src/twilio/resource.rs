@@ -150,6 +150,16 @@ impl Entry {
         self.answered_by = Some(who);
     }
 
+    /// When it was answered.
+    pub(super) fn started(&self) -> Option<Timestamp> {
+        self.answered
+    }
+
+    /// When it was over.
+    pub(super) fn ended(&self) -> Option<Timestamp> {
+        self.ended
+    }
+
     /// Seconds between answer and end, to the nearest.
     pub(super) fn duration(&self) -> Option<i64> {
         let lasted = self.ended?.duration_since(self.answered?);

@@ -1,12 +1,14 @@
-//! Twilio's REST interface for calls: create, fetch and update (Twilio docs, "Call resource").
+//! Twilio's REST interface for calls: create, list, fetch, update and delete (Twilio docs, "Call resource").
 //!
 //! Plain HTTP on a listener that is handed in, so that a client under test only has to be told another base URL. What
 //! it creates is placed to [`Callee`]s by the [`Twilio`] that it was started with, whose inbound calls it knows too.
-//! Where the lab differs: nothing is billed, there is no list of calls, and `GET /lab/debugger.json` gives the
+//! Where the lab differs: nothing is billed, there are no one-way streams, and `GET /lab/debugger.json` gives the
 //! account's debugger to a test that is not written in Rust.
 
 mod create;
+mod list;
 mod request;
+mod streams;
 mod update;
 
 use std::{
@@ -92,6 +94,8 @@ pub struct RestSettings {
     pub concurrent_calls: Option<usize>,
     /// What an update of a call that is over is answered.
     pub ended_call: EndedCall,
+    /// Whether a two-way stream can be stopped as a resource of its call. Twilio's documentation says that it cannot.
+    pub stops_two_way_streams: bool,
     /// How status callbacks are delivered.
     pub callbacks: Delivery,
     /// Who has which number or address.
@@ -109,6 +113,7 @@ impl RestSettings {
             call_interval: Duration::from_secs(1),
             concurrent_calls: None,
             ended_call: EndedCall::default(),
+            stops_two_way_streams: false,
             callbacks: Delivery::default(),
             callees: Vec::new(),
             otherwise: callee,
@@ -231,6 +236,19 @@ impl Inner {
                 let form = Form::read(&head.headers, body).await?;
                 self.create(&form).map(|call| request::answer(201, &call))
             }
+            (["Calls.json"], &Method::GET) => {
+                let query = list::Query::read(head.uri.query().unwrap_or_default())?;
+                Ok(request::answer(200, &query.page(path, self.twilio.ledger.newest_first())))
+            }
+            (["Calls", sid, "Streams.json"], &Method::POST) => {
+                self.twilio.ledger.find(sid).ok_or_else(not_found)?;
+                Err(Refusal::new(400, codes::LAB, "the lab has no one-way streams"))
+            }
+            (["Calls", sid, "Streams", file], &Method::POST) => {
+                let stream = file.strip_suffix(".json").ok_or_else(not_found)?;
+                let form = Form::read(&head.headers, body).await?;
+                self.stop_stream(path, sid, stream, &form).await.map(|stream| request::answer(200, &stream))
+            }
             (["Calls", file], method) => {
                 let sid = file.strip_suffix(".json").ok_or_else(not_found)?;
                 let (entry, updates) = self.twilio.ledger.find(sid).ok_or_else(not_found)?;
@@ -240,10 +258,17 @@ impl Inner {
                         let form = Form::read(&head.headers, body).await?;
                         self.update(path, entry, &updates, &form).await.map(|call| request::answer(200, &call))
                     }
+                    Method::DELETE if entry.status.is_over() => {
+                        self.twilio.ledger.delete(sid);
+                        Ok(request::no_content())
+                    }
+                    Method::DELETE => Err(Refusal::new(409, codes::NOT_FINISHED, "Call is in progress")),
                     _ => Err(Refusal::method_not_allowed(path)),
                 }
             }
-            (["Calls.json"], _) => Err(Refusal::method_not_allowed(path)),
+            (["Calls.json"] | ["Calls", _, "Streams.json"] | ["Calls", _, "Streams", _], _) => {
+                Err(Refusal::method_not_allowed(path))
+            }
             _ => Err(not_found()),
         }
     }

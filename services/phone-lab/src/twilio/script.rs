@@ -12,16 +12,22 @@
 //!   - interrupt: { after: 700ms, say: "stop" }
 //!   - press: "12#"
 //!   - wait: 300ms
+//!   - await_keys: "12#"             # until these keys were heard, from `<Play digits>` or from who is connected
+//!   - connected                     # until connected to somebody whom `<Dial>` or a queue brought
 //!   - hang_up
+//! dialled:                          # optional; who answers `<Dial>`, by number or address: see `Human`
+//!   "+15550100009": busy            # or declines, no_answer, unreachable
+//!   otherwise: { after: 2s, steps: [listen, { press: "1" }, connected, { say: "desk here" }, hang_up] }
 //! ```
 
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc, time::Duration};
 
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor},
 };
 
+use super::human::Human;
 use crate::{speech, tones};
 
 const QUIET: Duration = Duration::from_millis(500);
@@ -40,6 +46,10 @@ pub struct CallerScript {
     pub patience: Duration,
     /// What the caller does, in order.
     pub steps: Vec<Step>,
+    /// Who answers `<Dial>`, by number or address, a SIP address without parameters and headers; `otherwise` is who has
+    /// all others. Goes before what [`super::CallOptions`] says.
+    #[serde(default)]
+    pub dialled: BTreeMap<String, Human>,
 }
 
 /// One thing a caller does.
@@ -58,6 +68,10 @@ pub enum Step {
     },
     /// Presses keys, five a second.
     Press(String),
+    /// Waits until these keys were heard, one after the other.
+    AwaitKeys(String),
+    /// Waits until connected to somebody else.
+    Connected,
     /// Does nothing for so long.
     Wait(Duration),
     /// Hangs up.
@@ -139,7 +153,7 @@ impl<'de> Deserialize<'de> for Step {
     }
 }
 
-const STEPS: &[&str] = &["listen", "say", "play", "interrupt", "press", "wait", "hang_up"];
+const STEPS: &[&str] = &["listen", "say", "play", "interrupt", "press", "await_keys", "connected", "wait", "hang_up"];
 
 struct StepVisitor;
 
@@ -154,6 +168,7 @@ impl<'de> Visitor<'de> for StepVisitor {
         match name {
             "listen" => Ok(Step::Listen(QUIET)),
             "hang_up" => Ok(Step::HangUp),
+            "connected" => Ok(Step::Connected),
             known if STEPS.contains(&known) => Err(E::custom(format!("{known} needs a value"))),
             unknown => Err(E::unknown_variant(unknown, STEPS)),
         }
@@ -170,8 +185,9 @@ impl<'de> Visitor<'de> for StepVisitor {
                 Step::Interrupt { after, say: Sound::words(&say) }
             }
             "press" => Step::Press(keys(map.next_value()?)?),
+            "await_keys" => Step::AwaitKeys(keys(map.next_value()?)?),
             "wait" => Step::Wait(map.next_value::<Span>()?.0),
-            "hang_up" => return Err(de::Error::custom("hang_up takes no value")),
+            "hang_up" | "connected" => return Err(de::Error::custom(format!("{name} takes no value"))),
             unknown => return Err(de::Error::unknown_variant(unknown, STEPS)),
         };
         match map.next_key::<String>()? {
@@ -217,13 +233,13 @@ struct Interrupt {
 #[derive(Deserialize)]
 struct Span(#[serde(deserialize_with = "duration")] Duration);
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text)
         .map_err(|_| de::Error::custom(format!("expected a duration such as 300ms or 2s, found {text:?}")))
 }
 
-fn patience() -> Duration {
+pub(super) fn patience() -> Duration {
     Duration::from_secs(30)
 }
 
@@ -240,7 +256,8 @@ mod tests {
     fn every_step_is_read() {
         let read = steps(
             "  - listen\n  - listen: { quiet: 700ms }\n  - say: \"Cancel my booking\"\n  - play: yes_please.wav\n  \
-             - interrupt: { after: 700ms, say: stop }\n  - press: \"12#\"\n  - wait: 300ms\n  - hang_up\n",
+             - interrupt: { after: 700ms, say: stop }\n  - press: \"12#\"\n  - wait: 300ms\n  - await_keys: \"1\"\n  \
+             - connected\n  - hang_up\n",
         )
         .unwrap();
         let expected = [
@@ -251,6 +268,8 @@ mod tests {
             Step::Interrupt { after: Duration::from_millis(700), say: Sound::words("stop") },
             Step::Press("12#".into()),
             Step::Wait(Duration::from_millis(300)),
+            Step::AwaitKeys("1".into()),
+            Step::Connected,
             Step::HangUp,
         ];
         assert_eq!(read, expected);
@@ -262,6 +281,8 @@ mod tests {
             ("  - shout: hello", "unknown variant `shout`"),
             ("  - say", "say needs a value"),
             ("  - press: 1a", "0 to 9"),
+            ("  - await_keys: x", "0 to 9"),
+            ("  - connected: 1s", "connected takes no value"),
             ("  - wait: soon", "300ms or 2s"),
             ("  - play: nobody.wav", "no recording \"nobody.wav\""),
             ("  - play: ./nobody.wav", "cannot be played: cannot read"),

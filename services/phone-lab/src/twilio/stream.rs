@@ -1,52 +1,48 @@
 //! One media stream: Twilio's end of the socket, driven at the caller's 20 ms.
 //!
-//! How Twilio behaves on the socket: Twilio docs, "Media Streams - WebSocket Messages" and the error pages 319xx. The
-//! upgrade's headers are those of captured requests, plus what a load balancer adds.
+//! How Twilio behaves on the socket: Twilio docs, "Media Streams - WebSocket Messages" and the error pages 319xx.
 
-use std::{net::SocketAddr, time::Duration};
+mod pacing;
+mod second;
+mod upgrade;
+mod wire;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use std::time::Duration;
+
 use futures_util::{SinkExt, StreamExt, stream::SplitSink, stream::SplitStream};
-use http::{Request, header};
 use offhook_hosting::entropy::Entropy;
 use tokio::{sync::mpsc, time::timeout};
-use tokio_tungstenite::{
-    WebSocketStream, client_async_with_config,
-    tungstenite::{
-        Error as SocketError, Message,
-        error::ProtocolError,
-        protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
-    },
+use tokio_tungstenite::tungstenite::{
+    Error as SocketError, Message,
+    error::ProtocolError,
+    protocol::{CloseFrame, frame::coding::CloseCode},
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use self::pacing::{Frame, Pacing};
+pub(super) use self::second::{Again, Second, Target};
+pub(crate) use self::upgrade::{Manner, Socket, Upgrade};
+pub use self::{
+    pacing::MediaTiming,
+    second::{SecondSocket, SecondSocketEnd},
+    upgrade::SignedUrl,
+};
 use super::{
     codes,
     media::{self, CONNECTED, Incoming, Outgoing},
     phone::{Left, Phone},
     playout::{FRAME, Overflow, Playout},
     report::{CallEnd, Finding},
-    signature,
-    url::Url,
-    webhook::{Signing, TWILIO_ADDRESS},
+    script::Sound,
 };
-use crate::{
-    mulaw,
-    network::{Conditions, Goodbye, Line, Network},
-};
+use crate::{mulaw, network::Goodbye};
 
-/// How long a server has to answer the upgrade. Twilio's own limit is not documented.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// How long a closing handshake may take before the socket is dropped.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// Messages that wait for a slow server: five seconds of audio.
 const OUTBOX: usize = 256;
 /// Places in the outbox that audio leaves to everything else.
 const FOR_CONTROL: usize = 64;
-/// The library's own buffers are sized for bulk transfers; a frame has 350 bytes.
-const READ_BUFFER: usize = 8 * 1024;
-
-pub(crate) type Socket = WebSocketStream<Line>;
 
 /// What a server may be sent besides what Twilio sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,15 +59,17 @@ pub(super) struct Faults {
     pub(super) cut_after: Option<Duration>,
     pub(super) hang_up_before_start: bool,
     pub(super) extra_messages: Vec<(Duration, RawMessage)>,
+    pub(super) timing: MediaTiming,
+    pub(super) early_media: Option<Sound>,
+    /// How long the socket is left standing when the server has broken the protocol.
+    pub(super) slow_death: Option<Duration>,
 }
 
-/// Where streams connect to, and under whose signature.
-pub(crate) struct Upgrade<'a> {
-    pub(crate) edge: SocketAddr,
-    pub(crate) public_host: &'a str,
-    pub(crate) auth_token: &'a str,
-    pub(crate) signing: Signing,
-    pub(crate) network: Option<&'a Conditions>,
+/// What a stream was lost by.
+pub(super) struct Lost {
+    pub(super) finding: Finding,
+    /// A socket that neither side uses any longer, and that is reset in the end.
+    pub(super) lingering: Option<AbortOnDropHandle<()>>,
 }
 
 /// Why a stream that was up is over.
@@ -85,61 +83,6 @@ enum Over {
     ClosedBetween(u16),
 }
 
-impl Upgrade<'_> {
-    /// Opens the socket.
-    pub(crate) async fn connect(&self, url: &Url, entropy: &mut Entropy, reset: bool) -> Result<Socket, Finding> {
-        if url.host() != self.public_host {
-            return Err(Finding::new(codes::NO_SUCH_HOST, format!("the lab knows no host {:?}", url.host())));
-        }
-        let key = STANDARD.encode(entropy.bytes::<16>());
-        let handshake = self.handshake(url, key, Network::of(self.network, entropy), reset);
-        timeout(HANDSHAKE_LIMIT, handshake)
-            .await
-            .unwrap_or_else(|_| Err(Finding::new(codes::STREAM_TIMEOUT, "no answer to the upgrade within 10 s")))
-    }
-
-    async fn handshake(
-        &self,
-        url: &Url,
-        key: String,
-        network: Option<Network<'_>>,
-        reset: bool,
-    ) -> Result<Socket, Finding> {
-        let refused = |error: std::io::Error| Finding::new(codes::STREAM_REFUSED, error.to_string());
-        let stream = Line::dial(self.edge, network).await.map_err(refused)?;
-        if reset {
-            stream.reset_when_dropped().map_err(refused)?;
-        }
-        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
-        let failed = |detail: String| Finding::new(codes::STREAM_HANDSHAKE, detail);
-        let (socket, response) = client_async_with_config(self.request(url, key)?, stream, Some(config))
-            .await
-            .map_err(|error| failed(why_not_101(&error)))?;
-        if response.headers().contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
-            return Err(failed("the answer names an extension that was not offered".into()));
-        }
-        Ok(socket)
-    }
-
-    fn request(&self, url: &Url, key: String) -> Result<Request<()>, Finding> {
-        let mut request = Request::builder()
-            .uri(format!("ws://{}{}", url.authority(), url.target()))
-            .header(header::HOST, url.authority())
-            .header(header::USER_AGENT, "Twilio.TmeWs/1.0")
-            .header(header::CONNECTION, "Upgrade")
-            .header(header::UPGRADE, "websocket")
-            .header(header::SEC_WEBSOCKET_VERSION, "13")
-            .header(header::SEC_WEBSOCKET_KEY, key)
-            .header("x-forwarded-for", TWILIO_ADDRESS)
-            .header("x-forwarded-proto", "https")
-            .header("x-forwarded-port", "443");
-        if let Some(value) = self.signing.header(self.auth_token, |token| signature::of_url(token, &url.signed())) {
-            request = request.header("x-twilio-signature", value);
-        }
-        request.body(()).map_err(|error| Finding::new(codes::STREAM_URL, error.to_string()))
-    }
-}
-
 /// Plays a stream on an open socket to its end. Says what it was lost by, if it was; an error means that the call does
 /// not go on from here.
 pub(super) async fn run(
@@ -148,15 +91,18 @@ pub(super) async fn run(
     outgoing: Outgoing,
     parameters: &[(String, String)],
     faults: Faults,
-) -> Result<Option<Finding>, Left> {
+    entropy: Entropy,
+) -> Result<Option<Lost>, Left> {
     let closed_between = socket.get_ref().goodbye();
     let (sink, mut reader) = socket.split();
-    let (outbox, queue) = mpsc::channel(OUTBOX);
+    let early = faults.early_media.as_ref().map_or(0, |sound| sound.pcm().len().div_ceil(FRAME));
+    let (outbox, queue) = mpsc::channel(OUTBOX + early);
     let writer = AbortOnDropHandle::new(tokio::spawn(write(sink, queue)));
     let stream_sid = outgoing.stream_sid().to_string();
     let opened = phone.now();
+    let (playout, pacing) = (Playout::new(), Pacing::new(faults.timing, entropy));
     let mut session =
-        Session { phone, outgoing, playout: Playout::new(), outbox, warned: Vec::new(), opened, faults, lost: None };
+        Session { phone, outgoing, playout, pacing, outbox, warned: Vec::new(), opened, faults, lost: None };
     let over = match session.start(parameters) {
         Some(over) => over,
         None => session.converse(&mut reader, &closed_between).await,
@@ -170,6 +116,7 @@ struct Session<'a> {
     phone: &'a mut Phone,
     outgoing: Outgoing,
     playout: Playout,
+    pacing: Pacing,
     outbox: mpsc::Sender<Message>,
     /// Codes that Twilio logs once per stream and that have been.
     warned: Vec<u32>,
@@ -189,6 +136,14 @@ impl Session<'_> {
         let start = self.outgoing.start(parameters);
         self.send(start);
         self.phone.stream_started(self.outgoing.stream_sid().to_string());
+        if let Some(sound) = self.faults.early_media.take() {
+            self.phone.said_before(&sound);
+            for piece in sound.pcm().chunks(FRAME) {
+                let mut frame = [0; FRAME];
+                frame[..piece.len()].copy_from_slice(piece);
+                self.send_audio(&frame.map(mulaw::encode));
+            }
+        }
         None
     }
 
@@ -198,6 +153,10 @@ impl Session<'_> {
                 biased;
                 () = self.phone.next_frame() => self.on_frame(),
                 code = closed_between.wanted() => Some(Over::ClosedBetween(code)),
+                () = self.phone.at(self.pacing.deadline()) => {
+                    self.send_due();
+                    None
+                }
                 message = reader.next() => self.on_message(message),
             };
             if let Some(over) = over.or_else(|| self.lost.take().map(Over::Lost)) {
@@ -217,7 +176,8 @@ impl Session<'_> {
             let dtmf = self.outgoing.dtmf(digit);
             self.send(dtmf);
         }
-        self.send_audio(&spoken.pcm.map(mulaw::encode));
+        self.pacing.push(spoken.pcm.map(mulaw::encode), self.phone.now());
+        self.send_due();
         let open_for = self.phone.now().saturating_sub(self.opened);
         while let Some((_, message)) = self.faults.extra_messages.pop_if(|(after, _)| *after <= open_for) {
             self.post(match message {
@@ -279,8 +239,14 @@ impl Session<'_> {
         self.send(mark);
     }
 
+    fn send_due(&mut self) {
+        while let Some(frame) = self.pacing.poll(self.phone.now()) {
+            self.send_audio(&frame);
+        }
+    }
+
     /// Audio gives way when the server reads too slowly, and then it is the newest that is lost.
-    fn send_audio(&mut self, mulaw: &[u8; FRAME]) {
+    fn send_audio(&mut self, mulaw: &Frame) {
         if self.outbox.capacity() > FOR_CONTROL {
             let media = self.outgoing.media(mulaw);
             self.send(media);
@@ -313,13 +279,15 @@ impl Session<'_> {
         over: Over,
         mut reader: SplitStream<Socket>,
         writer: AbortOnDropHandle<()>,
-    ) -> Result<Option<Finding>, Left> {
+    ) -> Result<Option<Lost>, Left> {
         if self.playout.queued() > 0 {
             self.phone.cut_off();
         }
         let left = match over {
             Over::CallerLeft(left) => {
                 if !self.faults.hang_up_before_start {
+                    let held: Vec<_> = self.pacing.flush().collect();
+                    held.iter().for_each(|frame| self.send_audio(frame));
                     let stop = self.outgoing.stop();
                     self.send(stop);
                 }
@@ -329,21 +297,29 @@ impl Session<'_> {
             }
             Over::Lost(finding) => {
                 self.phone.found(finding.clone());
-                Ok(Some(finding))
+                if let Some(linger) = self.faults.slow_death.filter(|_| finding.code == codes::STREAM_PROTOCOL) {
+                    let halves = (reader, writer, self.outbox);
+                    let lingering = tokio::spawn(async move {
+                        tokio::time::sleep(linger).await;
+                        drop(halves);
+                    });
+                    return Ok(Some(Lost { finding, lingering: Some(AbortOnDropHandle::new(lingering)) }));
+                }
+                Ok(Some(Lost { finding, lingering: None }))
             }
             Over::ClosedBetween(code) => {
                 self.post(Message::Close(Some(CloseFrame { code: code.into(), reason: "".into() })));
                 let finding =
                     Finding::new(codes::STREAM_CLOSED, format!("something in between closed the socket with {code}"));
                 self.phone.found(finding.clone());
-                Ok(Some(finding))
+                Ok(Some(Lost { finding, lingering: None }))
             }
             Over::Cut => {
                 // Dropping both halves with zero linger resets the connection.
                 drop(writer);
                 let finding = Finding::new(codes::STREAM_CUT, "cut by the lab");
                 self.phone.found(finding.clone());
-                return Ok(Some(finding));
+                return Ok(Some(Lost { finding, lingering: None }));
             }
         };
         drop(self.outbox);
@@ -369,13 +345,6 @@ async fn write(mut sink: SplitSink<Socket, Message>, mut queue: mpsc::Receiver<M
             return;
         }
     }
-}
-
-fn why_not_101(error: &SocketError) -> String {
-    if let SocketError::Http(response) = error {
-        return format!("the upgrade was answered {}", response.status());
-    }
-    error.to_string()
 }
 
 fn lost(code: u32, detail: String) -> Option<Over> {

@@ -23,10 +23,8 @@ pub struct Document {
 pub enum Verb {
     /// `<Connect>` with its `<Stream>`.
     Connect(Connect),
-    /// `<Say>`: the text without markup.
-    Say(String),
-    /// `<Pause>`.
-    Pause(Duration),
+    /// `<Say>`, `<Play>` or `<Pause>`.
+    Prompt(Prompt),
     /// `<Dial>`.
     Dial(Dial),
     /// `<Gather>`.
@@ -35,8 +33,15 @@ pub enum Verb {
     Redirect(Request),
     /// `<Hangup>`.
     Hangup,
-    /// `<Reject>`.
-    Reject,
+    /// `<Reject>`; with a busy signal or without.
+    Reject {
+        /// `reason="busy"`.
+        busy: bool,
+    },
+    /// `<Enqueue>`.
+    Enqueue(Enqueue),
+    /// `<Leave>`.
+    Leave,
 }
 
 /// A URL as written in the document, and how to request it.
@@ -99,7 +104,17 @@ pub struct Dial {
     pub action: Option<Request>,
     /// How long it rings.
     pub timeout: Duration,
-    /// Who is called, all at once.
+    /// How long the parties may talk.
+    pub time_limit: Duration,
+    /// Whether a call that was not answered yet is answered only when somebody is connected.
+    pub answer_on_bridge: bool,
+    /// Whether a star that the caller presses ends it.
+    pub hangup_on_star: bool,
+    /// Whether one is called after the other, rather than all at once.
+    pub sequential: bool,
+    /// Who seems to call; the caller unless told.
+    pub caller_id: Option<String>,
+    /// Who is called.
     pub targets: Vec<Leg>,
 }
 
@@ -108,10 +123,38 @@ pub struct Dial {
 pub struct Leg {
     /// Who.
     pub target: Target,
+    /// A document that runs on this leg once it was answered, before it is connected.
+    pub screen: Option<Request>,
+    /// Keys to send once it was answered.
+    pub send_digits: String,
     /// Who is told.
     pub status_callback: Option<Request>,
     /// Of which events; of `completed` unless told.
     pub events: Vec<String>,
+    /// Whether Twilio finds out who answered.
+    pub detection: Option<LegDetection>,
+}
+
+/// Finding out who, or what, answers a leg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegDetection {
+    /// `DetectMessageEnd` rather than `Enable`.
+    pub message_end: bool,
+    /// Who is told.
+    pub callback: Option<Request>,
+}
+
+/// A queue to wait in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enqueue {
+    /// Which.
+    pub name: String,
+    /// Requested when the call leaves the queue; without it the next verb runs.
+    pub action: Option<Request>,
+    /// What the caller hears meanwhile, over and over; hold music without it.
+    pub wait: Option<Request>,
+    /// How many may wait.
+    pub most: usize,
 }
 
 /// Keys to wait for. What the caller says is not understood: the lab knows `input="dtmf"` only.
@@ -131,11 +174,25 @@ pub struct Gather {
     pub prompts: Vec<Prompt>,
 }
 
-/// What a caller who is to press keys hears.
+/// Something that the caller hears from Twilio itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Prompt {
     /// `<Say>`.
-    Say(String),
+    Say {
+        /// Without markup.
+        text: String,
+        /// How often.
+        times: u32,
+    },
+    /// `<Play>` of a file.
+    Play {
+        /// Absolute or relative.
+        url: String,
+        /// How often.
+        times: u32,
+    },
+    /// `<Play digits>`: keys, `w` for half a second of silence and `W` for a second.
+    Keys(String),
     /// `<Pause>`.
     Pause(Duration),
 }
@@ -185,106 +242,4 @@ pub fn parse(text: &str) -> Result<Document, Finding> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::proptest;
-
-    use super::*;
-
-    fn verbs(body: &str) -> Vec<Verb> {
-        let document = parse(&format!("<Response>{body}</Response>")).unwrap();
-        assert_eq!(document.findings, []);
-        document.verbs
-    }
-
-    fn findings(body: &str) -> Vec<u32> {
-        let document = parse(&format!("<Response>{body}</Response>")).unwrap();
-        document.findings.iter().map(|finding| finding.code).collect()
-    }
-
-    #[test]
-    fn a_stream_is_read_with_its_parameters_and_action() {
-        let body = r#"
-            <!-- hello -->
-            <Connect action="/stream-ended">
-              <Stream url="wss://voice.example.test/m/1"><Parameter name="a" value="1 &amp; 2"/></Stream>
-            </Connect>
-            <Hangup/>"#;
-        let stream = Stream {
-            url: "wss://voice.example.test/m/1".into(),
-            parameters: vec![("a".into(), "1 & 2".into())],
-            ..Stream::default()
-        };
-        let action = Some(Request { url: "/stream-ended".into(), method: Method::Post });
-        assert_eq!(verbs(body), [Verb::Connect(Connect { action, stream }), Verb::Hangup]);
-    }
-
-    #[test]
-    fn the_other_verbs_are_read() {
-        let body = r#"<Say voice="Polly.Amy">One <break time="1s"/>moment</Say><Pause length="3"/>
-            <Dial timeout="20"><Sip>sip:agent@pbx.example.test?X-A=b&amp;X-C=d</Sip><Number>+15550100</Number></Dial>
-            <Redirect method="GET">/next</Redirect><Reject reason="busy"/>"#;
-        let leg = |target| Leg { target, status_callback: None, events: vec!["completed".into()] };
-        let targets = vec![
-            leg(Target::Sip("sip:agent@pbx.example.test?X-A=b&X-C=d".into())),
-            leg(Target::Number("+15550100".into())),
-        ];
-        let expected = [
-            Verb::Say("One moment".into()),
-            Verb::Pause(Duration::from_secs(3)),
-            Verb::Dial(Dial { action: None, timeout: Duration::from_secs(20), targets }),
-            Verb::Redirect(Request { url: "/next".into(), method: Method::Get }),
-            Verb::Reject,
-        ];
-        assert_eq!(verbs(body), expected);
-    }
-
-    #[test]
-    fn what_twilio_cannot_parse_is_refused() {
-        for text in [
-            "",
-            "\n<?xml version=\"1.0\"?><Response/>",
-            "\u{feff}<Response/>",
-            "<!DOCTYPE Response><Response/>",
-            "<?xml version=\"1.0\"?><?xml version=\"1.0\"?><Response/>",
-            "<response/>",
-            "<Response><Say>a & b</Say></Response>",
-            "<Response>",
-        ] {
-            assert_eq!(parse(text).unwrap_err().code, codes::PARSE_FAILURE, "{text:?}");
-        }
-        assert!(parse("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response/>").is_ok());
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_an_edge_answers_can_panic(body in r#"(<|>|/|=|"|&|</?(Connect|Stream|Say|Dial|Sip|Pause)>| |.)*"#) {
-            let _ = parse(&format!("<Response>{body}</Response>"));
-            let _ = parse(&body);
-        }
-    }
-
-    #[test]
-    fn what_the_schema_lacks_is_skipped_and_noted() {
-        assert_eq!(findings("<say>hello</say>"), [codes::SCHEMA]);
-        assert_eq!(findings("<Hangup now=\"yes\"/>"), [codes::SCHEMA]);
-        assert_eq!(findings("text"), [codes::SCHEMA]);
-        assert_eq!(findings("<Connect/>"), [codes::SCHEMA]);
-        assert_eq!(findings("<Connect><Stream url=\"/a\"><Parameter name=\"a\"/></Stream></Connect>"), [codes::SCHEMA]);
-        let long = format!(
-            "<Connect><Stream url=\"/a\"><Parameter name=\"a\" value=\"{}\"/></Stream></Connect>",
-            "x".repeat(499)
-        );
-        assert_eq!(findings(&long), [codes::SCHEMA]);
-        assert_eq!(findings("<Say/>"), [codes::EMPTY_SAY]);
-        assert_eq!(findings("<Pause length=\"0\"/>"), [codes::BAD_PAUSE]);
-        assert_eq!(findings("<Dial><Sip>agent</Sip></Dial>"), [codes::BAD_SIP_ADDRESS]);
-        assert_eq!(findings("<Dial>5550100</Dial>"), [codes::NOT_E164]);
-        assert_eq!(findings("<Dial timeout=\"2\">+15550100</Dial>"), [codes::SCHEMA]);
-        assert_eq!(findings("<Gather><Dial>+15550100</Dial></Gather>"), [codes::SCHEMA]);
-        for wrong in ["input=\"speech\"", "timeout=\"x\"", "numDigits=\"0\"", "finishOnKey=\"12\"", "digits=\"1\""] {
-            assert_eq!(findings(&format!("<Gather {wrong}/>")), [codes::SCHEMA], "{wrong}");
-        }
-        let event = "<Dial><Number statusCallback=\"/leg\" statusCallbackEvent=\"rang\">+15550100</Number></Dial>";
-        assert_eq!(findings(event), [codes::SCHEMA]);
-    }
-}
+mod tests;

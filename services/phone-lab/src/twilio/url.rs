@@ -129,6 +129,9 @@ impl Url {
 
     /// The same with more pairs in the query.
     pub fn with_query(&self, pairs: &[(String, String)]) -> Self {
+        if pairs.is_empty() {
+            return self.clone();
+        }
         let added = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let separator = if self.query().is_some() { '&' } else { '?' };
         Self { target: format!("{}{separator}{added}", self.target), ..self.clone() }

@@ -4,20 +4,25 @@
 //! HTTP with the headers a balancer adds. Limits and codes: Twilio docs, "TwiML for Programmable Voice", "Connection
 //! Overrides", and the error dictionary.
 
-use std::{net::SocketAddr, time::Duration};
+mod audio;
+mod body;
+mod login;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use offhook_hosting::entropy::Entropy;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+pub(super) use self::audio::AudioCache;
+use self::login::Login;
 use super::{
-    codes,
+    Account, codes,
     overrides::{Overrides, Stage},
     report::Finding,
     signature,
@@ -29,7 +34,6 @@ use crate::network::{Conditions, Line, Network};
 /// The most that any request for a document may take, redirects and all.
 pub const TOTAL_LIMIT: Duration = Duration::from_secs(15);
 const REDIRECTS: usize = 10;
-const BODY_LIMIT: usize = 64 * 1024;
 /// Where the load balancer says that Twilio called from: a documentation address.
 pub(super) const TWILIO_ADDRESS: &str = "203.0.113.7";
 
@@ -39,6 +43,8 @@ pub enum Signing {
     /// As Twilio signs.
     #[default]
     Right,
+    /// With the account's secondary token: as Twilio signs once that has been promoted.
+    SecondaryToken,
     /// With another account's token.
     WrongToken,
     /// Not at all.
@@ -47,10 +53,11 @@ pub enum Signing {
 
 impl Signing {
     /// The signature header's value, if it is sent.
-    pub(super) fn header(self, auth_token: &str, sign: impl FnOnce(&str) -> String) -> Option<HeaderValue> {
+    pub(super) fn header(self, account: &Account, sign: impl FnOnce(&str) -> String) -> Option<HeaderValue> {
         let value = match self {
-            Self::Right => sign(auth_token),
-            Self::WrongToken => sign(&format!("not-{auth_token}")),
+            Self::Right => sign(&account.auth_token),
+            Self::SecondaryToken => sign(&account.secondary_token),
+            Self::WrongToken => sign(&format!("not-{}", account.auth_token)),
             Self::Missing => return None,
         };
         Some(HeaderValue::try_from(value).expect("base64 is a header value"))
@@ -62,21 +69,25 @@ impl Signing {
 pub struct Answer {
     /// Where it came from, redirects followed.
     pub url: Url,
-    /// The body.
+    /// The body; nothing, if it is sound.
     pub text: String,
     /// Whether it must be TwiML; plain text may also be something to read aloud.
     pub markup: bool,
+    /// A sound file that came instead: it is played, and that is all.
+    pub sound: Option<Arc<[i16]>>,
 }
 
 /// Asks for the documents of one call and keeps its cookies.
 pub struct Client {
     edge: SocketAddr,
     public_host: String,
-    auth_token: String,
+    account: Account,
     signing: Signing,
     cookies: Vec<(String, String)>,
-    /// Sent with every request once a server has asked for it.
-    authorization: Option<HeaderValue>,
+    /// Goes along with every request once a server has asked for it.
+    login: Option<Login>,
+    /// Under which a file that is known already need not be sent again.
+    conditions: Vec<(HeaderName, HeaderValue)>,
     replays: bool,
     /// The request that is to be replayed.
     last: Option<Request<Full<Bytes>>>,
@@ -92,14 +103,15 @@ struct Failure {
 
 impl Client {
     /// A client that reaches `public_host` at `edge`.
-    pub fn new(edge: SocketAddr, public_host: String, auth_token: String, signing: Signing, entropy: Entropy) -> Self {
+    pub fn new(edge: SocketAddr, public_host: String, account: Account, signing: Signing, entropy: Entropy) -> Self {
         Self {
             edge,
             public_host,
-            auth_token,
+            account,
             signing,
             cookies: Vec::new(),
-            authorization: None,
+            login: None,
+            conditions: Vec::new(),
             replays: false,
             last: None,
             network: None,
@@ -167,7 +179,7 @@ impl Client {
         limits: Overrides,
     ) -> Result<Answer, Finding> {
         let (url, _connection, response) = self.reach(url, method, parameters, limits).await?;
-        document(url, response, limits.read).await
+        body::document(url, response, limits.read).await
     }
 
     /// Follows redirects to an answer that is none. The connection lives as long as the handle that comes with it.
@@ -181,7 +193,7 @@ impl Client {
         for _ in 0..=REDIRECTS {
             let (connection, response) = self.exchange(&url, method, parameters, limits).await?;
             self.keep_cookies(response.headers());
-            if !response.status().is_redirection() {
+            if !response.status().is_redirection() || response.status() == StatusCode::NOT_MODIFIED {
                 return Ok((url, connection, response));
             }
             // The method after a 301 or 302 is not documented; the lab does as browsers do.
@@ -224,17 +236,23 @@ impl Client {
     /// "Security"). Without a challenge that names a realm there is no logging in.
     fn logs_in(&mut self, url: &Url, response: &Response<Incoming>) -> Result<bool, Finding> {
         let Some(userinfo) = url.userinfo() else { return Ok(false) };
-        if response.status() != StatusCode::UNAUTHORIZED || self.authorization.is_some() {
+        if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(false);
         }
-        let challenge = response.headers().get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-        let challenge = challenge.unwrap_or_default().to_ascii_lowercase();
-        if !challenge.starts_with("basic ") || !challenge.contains("realm=") {
-            return Err(Finding::new(codes::RETRIEVAL, "401 without a Basic challenge that names a realm"));
+        let challenges = response.headers().get_all(header::WWW_AUTHENTICATE).iter();
+        let met = challenges.filter_map(|value| value.to_str().ok());
+        let met = met.filter_map(|challenge| Some((Login::meet(challenge, userinfo)?, challenge))).next();
+        match (&self.login, met) {
+            (Some(login), Some((next, challenge))) if !login.is_stale(&next, challenge) => Ok(false),
+            (Some(_), None) => Ok(false),
+            (None, None) => {
+                Err(Finding::new(codes::RETRIEVAL, "401 without a Basic or Digest challenge that names a realm"))
+            }
+            (_, Some((next, _))) => {
+                self.login = Some(next);
+                Ok(true)
+            }
         }
-        let value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(userinfo)));
-        self.authorization = Some(value.expect("base64 is a header value"));
-        Ok(true)
     }
 
     /// A request, once, and its answer's head. The connection lives as long as the handle that comes with it.
@@ -288,11 +306,15 @@ impl Client {
             .header("x-forwarded-for", TWILIO_ADDRESS)
             .header("x-forwarded-proto", "https")
             .header("x-forwarded-port", "443");
-        if let Some(value) = self.signing.header(&self.auth_token, sign) {
+        if let Some(value) = self.signing.header(&self.account, sign) {
             request = request.header("x-twilio-signature", value);
         }
-        if let Some(value) = &self.authorization {
-            request = request.header(header::AUTHORIZATION, value);
+        if let Some(login) = &mut self.login {
+            let client_nonce = self.entropy.uuid().simple().to_string();
+            request = request.header(header::AUTHORIZATION, login.header(method.as_str(), url.target(), &client_nonce));
+        }
+        for (name, value) in &self.conditions {
+            request = request.header(name, value);
         }
         if !self.cookies.is_empty() {
             let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -329,49 +351,6 @@ impl Client {
             self.cookies.push((name.to_owned(), value.to_owned()));
         }
     }
-}
-
-/// Takes an answer, if Twilio would.
-async fn document(url: Url, response: Response<Incoming>, gap: Duration) -> Result<Answer, Finding> {
-    let status = response.status();
-    if status.as_u16() >= 400 {
-        return Err(Finding::new(codes::RETRIEVAL, format!("the answer was {status}")));
-    }
-    let markup = is_markup(response.headers())?;
-    if response.headers().contains_key(header::CONTENT_ENCODING) {
-        return Err(Finding::new(codes::HTTP_VIOLATION, "the lab offers gzip as Twilio does but cannot read it"));
-    }
-    let chunked = response.headers().contains_key(header::TRANSFER_ENCODING);
-    let body = read(response.into_body(), gap).await?;
-    if chunked && body.is_empty() {
-        return Err(Finding::new(codes::EMPTY_CHUNKED, "a chunked answer without a body"));
-    }
-    let text = String::from_utf8(body).map_err(|_| Finding::new(codes::PARSE_FAILURE, "the document is not UTF-8"))?;
-    Ok(Answer { url, text, markup })
-}
-
-fn is_markup(headers: &HeaderMap) -> Result<bool, Finding> {
-    let value = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
-    let kind = value.map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-    match kind.as_deref() {
-        Some("text/xml" | "application/xml" | "text/html") => Ok(true),
-        Some("text/plain") => Ok(false),
-        Some(other) => Err(Finding::new(codes::CONTENT_TYPE, format!("Content-Type {other:?}"))),
-        None => Err(Finding::new(codes::CONTENT_TYPE, "no Content-Type")),
-    }
-}
-
-async fn read(mut body: Incoming, gap: Duration) -> Result<Vec<u8>, Finding> {
-    let mut bytes = Vec::new();
-    let stalled = |_| Finding::new(codes::RETRIEVAL, format!("the answer stalled for {gap:?}"));
-    while let Some(frame) = timeout(gap, body.frame()).await.map_err(stalled)? {
-        let frame = frame.map_err(|error| broken("the answer broke off", &error))?;
-        bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-        if bytes.len() > BODY_LIMIT {
-            return Err(Finding::new(codes::TOO_LARGE, "the document is larger than 64 kB"));
-        }
-    }
-    Ok(bytes)
 }
 
 fn broken(what: &str, error: &hyper::Error) -> Finding {

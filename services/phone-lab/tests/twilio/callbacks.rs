@@ -340,3 +340,27 @@ async fn a_caller_who_leaves_while_it_rings_cancels_the_leg_and_the_action_hears
         assert!(action.iter().all(|action| action.parameter("CallStatus") == Some("completed")));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_call_is_never_answered_and_ends_busy_or_unanswered() {
+    for (reject, status, sip) in [
+        ("<Reject/>", "no-answer", "487"),
+        ("<Reject reason=\"busy\"/>", "busy", "486"),
+        ("<Say>a</Say><Reject/>", "completed", "200"),
+    ] {
+        let edge = Edge::answering(move |seen| match seen.target.as_str() {
+            "/status" => answer(204, "text/plain", ""),
+            _ => twiml(reject),
+        });
+        let status_callback = Some(Url::parse("https://voice.example.test/status").unwrap());
+        let entropy = offhook_hosting::entropy::Entropy::from_seed(7);
+        let twilio = phone_lab::twilio::Twilio::new(Settings { status_callback, ..edge.settings() }, Clock, entropy);
+        twilio.call(caller(""), CallOptions::default()).await;
+        let told = of_target(&edge, "/status");
+        assert_eq!(
+            (values(&told, "CallStatus"), values(&told, "SipResponseCode")),
+            (vec![status.to_owned()], vec![sip.to_owned()])
+        );
+        assert_eq!(values(&told, "CallDuration") == ["-"], status != "completed");
+    }
+}

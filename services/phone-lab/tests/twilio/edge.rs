@@ -79,6 +79,15 @@ struct Inner {
     webhooks: Webhooks,
     talk: Talk,
     seen: Mutex<Vec<Seen>>,
+    manner: Manner,
+}
+
+/// What is unusual about the answer to an upgrade.
+#[derive(Clone, Copy, Default)]
+struct Manner {
+    /// A URL is good for one socket.
+    once: bool,
+    header: Option<(&'static str, &'static str)>,
 }
 
 impl Edge {
@@ -95,12 +104,36 @@ impl Edge {
         Self::start(webhooks, talk)
     }
 
+    /// The same, and no second socket for a URL.
+    pub(crate) fn strict<T: Future<Output = ()> + Send + 'static>(
+        talk: impl Fn(Line) -> T + Send + Sync + 'static,
+    ) -> Self {
+        let webhooks = |seen: &Seen| if seen.target == "/incoming-call" { connect() } else { twiml("<Hangup/>") };
+        Self::start_as(webhooks, talk, Manner { once: true, ..Manner::default() })
+    }
+
+    /// An edge whose media sockets are opened with a header too many.
+    pub(crate) fn answering_upgrades_with(
+        webhooks: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
+        header: (&'static str, &'static str),
+    ) -> Self {
+        Self::start_as(webhooks, |_| async {}, Manner { header: Some(header), ..Manner::default() })
+    }
+
     pub(crate) fn start<T: Future<Output = ()> + Send + 'static>(
         webhooks: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
         talk: impl Fn(Line) -> T + Send + Sync + 'static,
     ) -> Self {
+        Self::start_as(webhooks, talk, Manner::default())
+    }
+
+    fn start_as<T: Future<Output = ()> + Send + 'static>(
+        webhooks: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
+        talk: impl Fn(Line) -> T + Send + Sync + 'static,
+        manner: Manner,
+    ) -> Self {
         let talk: Talk = Box::new(move |line| Box::pin(talk(line)));
-        let inner = Arc::new(Inner { webhooks: Box::new(webhooks), talk, seen: Mutex::default() });
+        let inner = Arc::new(Inner { webhooks: Box::new(webhooks), talk, seen: Mutex::default(), manner });
         let socket = TcpSocket::new_v4().unwrap();
         // Small, so that a test with a slow reader need not send for minutes.
         socket.set_recv_buffer_size(4096).unwrap();
@@ -156,11 +189,16 @@ async fn handle(mut request: Request<Incoming>, inner: Arc<Inner>) -> Result<Ans
         headers: head.headers,
         form: form_urlencoded::parse(&body).into_owned().collect(),
     };
+    let again = inner.seen.lock().unwrap().iter().any(|other| other.target == seen.target);
     inner.seen.lock().unwrap().push(seen.clone());
     let Some(upgrade) = upgrade else { return Ok((inner.webhooks)(&seen)) };
     if !seen.target.starts_with("/media/") {
         return Ok(answer(404, "text/plain", "no stream here"));
     }
+    if again && inner.manner.once {
+        return Ok(answer(403, "text/plain", "this stream is taken"));
+    }
+    let manner = inner.manner;
     let accept = derive_accept_key(seen.headers[header::SEC_WEBSOCKET_KEY].as_bytes());
     tokio::spawn(async move {
         let upgraded = TokioIo::new(upgrade.await.unwrap());
@@ -168,7 +206,10 @@ async fn handle(mut request: Request<Incoming>, inner: Arc<Inner>) -> Result<Ans
         (inner.talk)(Line { socket, stream_sid: String::new(), got: Vec::new() }).await;
     });
     let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS).header(header::CONNECTION, "Upgrade");
-    let response = response.header(header::UPGRADE, "websocket").header(header::SEC_WEBSOCKET_ACCEPT, accept);
+    let mut response = response.header(header::UPGRADE, "websocket").header(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some((name, value)) = manner.header {
+        response = response.header(name, value);
+    }
     Ok(response.body(Full::default()).unwrap())
 }
 

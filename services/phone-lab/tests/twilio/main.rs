@@ -6,9 +6,16 @@
 
 mod callbacks;
 mod calls;
+mod dialling;
 mod edge;
+mod faults;
+mod listing;
 mod network;
+mod plays;
+mod points;
+mod queues;
 mod rest;
 mod streams;
+mod transport;
 mod updates;
 mod webhooks;

@@ -56,7 +56,11 @@ impl Client {
         let response = sender.send_request(request.body(Full::<Bytes>::from(body)).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&body).unwrap())
+        (status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() })
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> (u16, Value) {
+        self.send("DELETE", path, "text/plain", String::new()).await
     }
 
     pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> (u16, Value) {
@@ -114,6 +118,7 @@ async fn the_account_is_opened_by_its_token_or_by_its_key_and_by_nothing_else() 
     let mut client = Client::of(&edge, answers("")).await;
     for (credentials, status) in [
         (format!("{ACCOUNT}:{TOKEN}"), 201),
+        (format!("{ACCOUNT}:phone-lab-secondary-token"), 201),
         (format!("SK{:032}:phone-lab-api-secret", 0), 201),
         (format!("SK{:032}:{TOKEN}", 0), 401),
         (format!("{ACCOUNT}:wrong"), 401),

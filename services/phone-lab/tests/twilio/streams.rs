@@ -246,13 +246,37 @@ async fn a_server_that_vanishes_is_told_from_one_that_closes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_breaks_the_websocket_protocol_is_noted_as_such() {
+    let long_ping = [&[0x89, 126, 0, 126][..], &[0; 126]].concat();
+    // A reserved opcode, a reserved bit, a ping in fragments, a ping of 126 bytes, a masked frame.
+    let broken: [&[u8]; 5] = [&[0x83, 0], &[0xc1, 0], &[0x09, 0], &long_ping, &[0x81, 0x80, 0, 0, 0, 0]];
+    for bytes in broken.map(<[u8]>::to_vec) {
+        let sent = bytes.clone();
+        let edge = Edge::talking(move |mut line: Line| {
+            let sent = sent.clone();
+            async move {
+                line.next("start").await;
+                line.socket.get_mut().write_all(&sent).await.unwrap();
+                line.drain().await;
+            }
+        });
+        assert_eq!(edge.call("").await.code_numbers(), [codes::STREAM_PROTOCOL], "{bytes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn audio_that_is_no_base64_is_dropped_and_noted() {
     let edge = Edge::talking(|mut line: Line| async move {
-        line.next("start").await;
-        // A frame of reserved opcode 3.
-        line.socket.get_mut().write_all(&[0x83, 0x00]).await.unwrap();
-        line.drain().await;
+        let start = line.next("start").await.unwrap();
+        line.send(json!({ "event": "media", "streamSid": start["streamSid"], "media": { "payload": "no base64" } }))
+            .await;
+        line.say("fine").await;
+        line.mark("end").await;
+        line.next("mark").await;
+        line.close().await;
     });
-    assert_eq!(edge.call("").await.code_numbers(), [codes::STREAM_PROTOCOL]);
+    let report = edge.call("").await;
+    assert_eq!(report.code_numbers(), [codes::INVALID_MESSAGE, codes::STREAM_CLOSED]);
+    assert_eq!(report.heard[0].text, "fine");
 }
 
 #[tokio::test(start_paused = true)]

@@ -165,3 +165,33 @@ async fn the_debugger_lists_each_code_with_its_call_its_stream_and_its_time() {
         lines.iter().all(|line| line["call_sid"] == call["sid"] && line["date"].as_str().unwrap().ends_with("+0000"))
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dialled_leg_can_be_ended_once_it_was_answered_and_its_caller_goes_on() {
+    let edge = Edge::answering(|seen| match seen.target.as_str() {
+        "/outbound" => twiml("<Dial action=\"/dialled\"><Sip>sip:desk@pbx.example.test</Sip></Dial>"),
+        _ => twiml("<Say>back again</Say>"),
+    });
+    let mut settings = answers("{ wait: 60s }");
+    if let Callee::Answers(answering) = &mut settings.otherwise {
+        answering.options.human =
+            phone_lab::twilio::Human::acts(Duration::from_secs(5), "[connected, { wait: 60s }]").unwrap();
+    }
+    let client = Client::of(&edge, settings).await;
+    let call = client.create(&[]).await;
+    client.until(uri(&call), "in-progress").await;
+    sleep(Duration::from_secs(1)).await;
+    let list = client.get(&format!("{CALLS}?ParentCallSid={}", call["sid"].as_str().unwrap())).await.1;
+    let leg = list["calls"][0].clone();
+    assert_eq!((&leg["status"], &leg["direction"]), (&"ringing".into(), &"outbound-dial".into()));
+    for form in [[("Status", "completed")], [("Url", "https://voice.example.test/next")]] {
+        assert_eq!(client.post(uri(&leg), &form).await.1["code"], codes::BAD_CALL_STATE);
+    }
+    client.until(uri(&leg), "in-progress").await;
+    assert_eq!(client.post(uri(&leg), &[("Twiml", "<Response/>")]).await.1["code"], codes::BAD_CALL_STATE);
+    let (status, shown) = client.post(uri(&leg), &[("Status", "completed")]).await;
+    assert_eq!((status, &shown["status"]), (200, &"completed".into()));
+    let report = client.report(&call).await;
+    assert_eq!(edge.seen()[1].parameter("DialCallStatus"), Some("completed"));
+    assert_eq!((report.parties[0].end, report.heard[0].text.as_str()), (CallEnd::EndedByRest, "back again"));
+}

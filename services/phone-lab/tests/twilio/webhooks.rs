@@ -11,7 +11,7 @@ use phone_lab::twilio::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpSocket},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
 use crate::edge::{Answer, Edge, PUBLIC_URL, Seen, TOKEN, answer, caller, signature, twiml};
@@ -308,4 +308,26 @@ async fn a_request_may_be_replayed_and_what_it_is_answered_controls_nothing() {
     assert_eq!((report.end, report.documents.len()), (CallEnd::HungUpByDocument, 1));
     let [first, again] = &edge.seen()[..] else { panic!("two requests") };
     assert_eq!((&first.headers, &first.form), (&again.headers, &again.form));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_never_comes_is_waited_for_twice_and_as_long_as_overrides_say() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    // Nobody accepts, and what may wait to be accepted is there already.
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let crowd: Vec<_> = (0..4).map(|_| tokio::spawn(TcpStream::connect(address))).collect();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    for (overrides, seconds) in [("", 10), ("#ct=2000", 4), ("#ct=2000&rc=0", 2), ("#ct=2000&rp=rt", 2)] {
+        let voice_url = Url::parse(&format!("{PUBLIC_URL}/incoming-call{overrides}")).unwrap();
+        let settings = Settings { voice_url, ..Settings::new(address, &Url::parse(PUBLIC_URL).unwrap()) };
+        let report = call(settings, CallOptions::default()).await;
+        assert_eq!(
+            (report.code_numbers(), report.codes[0].at.as_secs()),
+            (vec![codes::CONNECTION], seconds),
+            "{overrides}"
+        );
+    }
+    crowd.iter().for_each(tokio::task::JoinHandle::abort);
 }

@@ -2,137 +2,197 @@
 
 use std::time::Duration;
 
-use super::{Call, FAREWELL};
-use crate::{
-    tones,
-    twilio::{
-        CallStatus, Human,
-        callbacks::{Courier, Event, Progress, Subscription},
-        interpreter::{DialLeg, Ended},
-        phone::Left,
-        resource::{Direction, Identity},
-        sid::CallSid,
-        twiml::Target,
-    },
+use tokio::sync::mpsc;
+
+use super::{Call, Detection, leg::Leg};
+use crate::twilio::{
+    CallStatus, Human,
+    callbacks::{Courier, Event, Progress, Subscription},
+    human::Party,
+    interpreter::{DialLeg, DialOrder, Ended},
+    ledger::Update,
+    outbound::DetectionMode,
+    phone::Left,
+    resource::{Direction, Identity},
+    sid::CallSid,
+    twiml::Target,
 };
 
 /// The legs that ring, or the one that is up.
 pub(super) struct Dialling {
-    legs: Vec<Progress>,
+    ringing: Vec<Ringing>,
     to_sip: bool,
-    /// Since when the first leg is connected.
-    bridged: Option<Duration>,
+    /// Who has answered.
+    leg: Option<Leg>,
+    /// Whether the caller has been connected.
+    bridged: bool,
+}
+
+/// A leg that nobody has answered.
+struct Ringing {
+    order: DialLeg,
+    human: Human,
+    progress: Progress,
+    updates: mpsc::Receiver<Update>,
+}
+
+/// How a leg that nobody answers ends, and after how long.
+fn unanswered(human: &Human, ring_limit: Duration) -> (CallStatus, u16, Duration) {
+    match human {
+        Human::Busy => (CallStatus::Busy, 486, Duration::ZERO),
+        Human::Declines => (CallStatus::Busy, 603, Duration::ZERO),
+        Human::Unreachable => (CallStatus::Failed, 404, Duration::ZERO),
+        Human::NoAnswer | Human::Answers { .. } | Human::Acts(_) => (CallStatus::NoAnswer, 487, ring_limit),
+    }
 }
 
 impl Call {
-    /// Rings everybody; the human answers for the first of them.
-    pub(super) async fn dial(&mut self, legs: Vec<DialLeg>, ring_limit: Duration) -> Result<Ended, Left> {
-        let Some(first) = legs.first() else { return Ok(Ended::Dial(unconnected())) };
-        let to_sip = matches!(first.target, Target::Sip(_));
-        let legs = legs.into_iter().map(|leg| self.ring(leg)).collect();
-        self.dialling = Some(Dialling { legs, to_sip, bridged: None });
-        let (status, sip_response) = match self.options.human.clone() {
-            Human::Busy => (CallStatus::Busy, 486),
-            Human::Declines => (CallStatus::Busy, 603),
-            Human::Unreachable => (CallStatus::Failed, 404),
-            Human::Answers { after, says } if after < ring_limit => {
-                self.phone.silence(after).await?;
-                self.bridge();
-                self.phone.hear(&tones::speak(&says)).await?;
-                self.phone.silence(FAREWELL).await?;
-                (CallStatus::Completed, 200)
-            }
-            Human::NoAnswer | Human::Answers { .. } => {
-                self.phone.silence(ring_limit).await?;
-                (CallStatus::NoAnswer, 487)
-            }
+    /// Rings everybody at once, or one after the other, until somebody is connected.
+    pub(super) async fn dial(&mut self, order: DialOrder) -> Result<Ended, Left> {
+        let mut rounds: Vec<Vec<DialLeg>> = if order.sequential {
+            order.legs.iter().map(|leg| vec![leg.clone()]).collect()
+        } else {
+            vec![order.legs.clone()]
         };
-        Ok(Ended::Dial(self.end_dial(status, sip_response)))
+        rounds.retain(|round| !round.is_empty());
+        let mut told = unconnected();
+        for round in rounds {
+            let (connected, parameters) = self.ring_round(&order, round).await?;
+            told = parameters;
+            if connected {
+                break;
+            }
+        }
+        Ok(Ended::With(told))
+    }
+
+    /// Says whether somebody was connected, and what `action` is told of it.
+    async fn ring_round(
+        &mut self,
+        order: &DialOrder,
+        legs: Vec<DialLeg>,
+    ) -> Result<(bool, Vec<(String, String)>), Left> {
+        let to_sip = matches!(legs.first(), Some(DialLeg { target: Target::Sip(_), .. }));
+        let ringing: Vec<_> = legs.into_iter().map(|leg| self.ring(order, leg)).collect();
+        let answers = ringing.iter().enumerate().filter_map(|(place, leg)| Some((place, leg.human.party()?)));
+        let first = answers.filter(|(_, party)| party.after < order.timeout).min_by_key(|(_, party)| party.after);
+        let ends = ringing.iter().map(|leg| unanswered(&leg.human, order.timeout));
+        let last = ends.max_by_key(|(_, _, after)| *after);
+        self.dialling = Some(Dialling { ringing, to_sip, leg: None, bridged: false });
+        let Some((place, party)) = first else {
+            let (status, sip_response, after) = last.unwrap_or((CallStatus::Failed, 404, Duration::ZERO));
+            self.phone.silence(after).await?;
+            return Ok((false, self.end_dial(order.timeout, status, sip_response)));
+        };
+        self.phone.silence(party.after).await?;
+        let connected = self.connect(order, place, party).await?;
+        Ok((connected, self.end_dial(order.timeout, CallStatus::Completed, 200)))
+    }
+
+    /// Somebody has answered, and the others need not ring any longer.
+    async fn connect(&mut self, order: &DialOrder, place: usize, party: Party) -> Result<bool, Left> {
+        let Some(dialling) = &mut self.dialling else { return Ok(false) };
+        let Ringing { order: leg_order, progress, updates, .. } = dialling.ringing.remove(place);
+        dialling.to_sip = matches!(leg_order.target, Target::Sip(_));
+        for mut other in std::mem::take(&mut dialling.ringing) {
+            let (status, sip_response, after) = unanswered(&other.human, order.timeout);
+            let over = after <= party.after && status != CallStatus::NoAnswer;
+            let (status, sip_response) = if over { (status, sip_response) } else { (CallStatus::Canceled, 487) };
+            other.progress.ended(status, sip_response);
+            self.couriers.push(other.progress.into_courier());
+        }
+        let detection = leg_order.detection.map(|wanted| {
+            let mode = if wanted.message_end { DetectionMode::MessageEnd } else { DetectionMode::Enable };
+            let (verdict, takes) = (party.detected.verdict(mode), party.detection_takes);
+            Detection { verdict, takes, callback: wanted.callback, asynchronous: true }
+        });
+        let leg = Leg::answered(self, progress, updates, party, detection);
+        let Some(dialling) = &mut self.dialling else { return Ok(false) };
+        let leg = dialling.leg.insert(leg);
+        if !self.phone.wait_for(leg.prepare(&leg_order.send_digits, leg_order.screen)).await? {
+            return Ok(false);
+        }
+        self.answer();
+        let Some(mut leg) = self.dialling.as_mut().and_then(|dialling| dialling.leg.take()) else { return Ok(false) };
+        let parted = self.talk(&mut leg, order.time_limit, order.hangup_on_star).await;
+        if let Some(dialling) = &mut self.dialling {
+            (dialling.leg, dialling.bridged) = (Some(leg), true);
+        }
+        parted.map(|()| true)
     }
 
     /// A leg is a call of its own (Twilio docs, `<Sip>` and `<Number>`, `statusCallback`).
-    fn ring(&mut self, leg: DialLeg) -> Progress {
+    fn ring(&mut self, order: &DialOrder, leg: DialLeg) -> Ringing {
         self.phone.dialled(leg.target.address());
         let parent = self.progress.identity();
         let identity = Identity {
             call_sid: CallSid::draw(&mut self.entropy),
-            from: parent.from.clone(),
+            from: order.caller_id.as_ref().unwrap_or(&parent.from).clone(),
             to: leg.target.address().to_owned(),
             direction: Direction::OutboundDial,
             parent: Some(parent.call_sid.clone()),
             account_sid: parent.account_sid.clone(),
         };
         let ledger = self.progress.ledger().clone();
-        // A leg hears of no updates: the lab redirects callers only.
-        ledger.enter(identity.clone(), CallStatus::Queued, Duration::ZERO);
+        let updates = ledger.enter(identity.clone(), CallStatus::Queued, Duration::ZERO);
         let events = leg.events.iter().filter_map(|event| Event::parse(event)).collect();
-        let subscription = leg.status_callback.map(|(url, method)| Subscription { url, method, events });
-        let client = self.settings.client(self.options.signing, self.entropy.fork());
-        let courier = Courier::start(client, self.options.callbacks, self.phone.clock());
-        let mut progress = Progress::new(ledger, identity, subscription, courier);
+        let subscription = leg.status_callback.clone().map(|(url, method)| Subscription { url, method, events });
+        let mut progress = Progress::new(ledger, identity, subscription, self.courier());
         progress.initiated();
         progress.ringing();
-        progress
+        let human = self.human(leg.target.address());
+        Ringing { order: leg, human, progress, updates }
     }
 
-    /// The first leg is connected, and the others need not ring any longer.
-    fn bridge(&mut self) {
-        let Some(dialling) = &mut self.dialling else { return };
-        dialling.bridged = Some(self.phone.now());
-        let mut rest = dialling.legs.split_off(1);
-        rest.iter_mut().for_each(|leg| leg.ended(CallStatus::Canceled, 487));
-        self.couriers.extend(rest.into_iter().map(Progress::into_courier));
-        dialling.legs.iter_mut().for_each(Progress::answered);
+    pub(super) fn courier(&mut self) -> Courier {
+        let client = self.settings.client(self.options.signing, self.entropy.fork());
+        Courier::start(client, self.options.callbacks, self.phone.clock())
     }
 
-    /// All legs are over. Gives what `action` is told (Twilio docs, `<Dial>`).
-    fn end_dial(&mut self, status: CallStatus, sip_response: u16) -> Vec<(String, String)> {
-        let Some(Dialling { mut legs, to_sip, bridged }) = self.dialling.take() else { return unconnected() };
-        legs.iter_mut().for_each(|leg| leg.ended(status, sip_response));
+    /// Who has this number or address.
+    fn human(&self, address: &str) -> Human {
+        let plain = address.split(['?', ';']).next().unwrap_or_default();
+        let known = self.options.humans.iter().find(|(known, _)| known == address || known == plain);
+        known.map_or(&self.options.human, |(_, human)| human).clone()
+    }
+
+    /// All legs are over, which those that ring end like this. Gives what `action` is told (Twilio docs, `<Dial>`).
+    pub(super) fn end_dial(
+        &mut self,
+        ring_limit: Duration,
+        status: CallStatus,
+        sip_response: u16,
+    ) -> Vec<(String, String)> {
+        let Some(Dialling { ringing, to_sip, leg, bridged }) = self.dialling.take() else { return unconnected() };
+        let first = ringing.first().map(|leg| leg.progress.identity().call_sid.to_string());
         let mut parameters = vec![("DialCallStatus", status.as_str().to_owned())];
-        parameters.extend(legs.first().map(|leg| ("DialCallSid", leg.identity().call_sid.to_string())));
-        parameters.push(("DialBridged", bridged.is_some().to_string()));
-        if let Some(since) = bridged {
-            parameters.push(("DialCallDuration", (self.phone.now() - since).as_secs().to_string()));
+        parameters.extend(leg.as_ref().map(Leg::call_sid).or(first).map(|sid| ("DialCallSid", sid)));
+        parameters.push(("DialBridged", bridged.to_string()));
+        if let Some(leg) = &leg {
+            parameters.push(("DialCallDuration", leg.lasted().as_secs().to_string()));
         }
         if to_sip {
             parameters.push(("DialSipCallId", format!("{}@sip.example.test", self.entropy.uuid())));
             parameters.push(("DialSipResponseCode", sip_response.to_string()));
         }
-        self.couriers.extend(legs.into_iter().map(Progress::into_courier));
+        for mut other in ringing {
+            let (own, own_response, _) = unanswered(&other.human, ring_limit);
+            let canceled = matches!(status, CallStatus::Canceled | CallStatus::Completed);
+            let (status, response) = if canceled { (status, sip_response) } else { (own, own_response) };
+            other.progress.ended(status, response);
+            self.couriers.push(other.progress.into_courier());
+        }
+        if let Some(leg) = leg {
+            let (report, couriers) = leg.end(CallStatus::Completed, 200);
+            self.couriers.extend(couriers);
+            self.phone.party_left(report);
+        }
         parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// A dialled leg that is broken off by REST has its `action` asked for all the same, as if it had been completed;
-    /// the answer controls nothing. That is how Twilio was seen to do it.
-    pub(super) async fn interrupt_dial(&mut self) -> Result<(), Left> {
-        if self.dialling.is_none() {
-            return Ok(());
-        }
-        let parameters = self.end_dial(CallStatus::Completed, 200);
-        let Some(next) = self.interpreter.interrupted(parameters) else { return Ok(()) };
-        let parameters = [self.parameters(), next.parameters].concat();
-        self.requested(&next.url, next.method);
-        let answer = self.phone.wait_for(self.client.request(&next.url, next.method, &parameters)).await?;
-        answer.err().into_iter().for_each(|finding| self.phone.found(finding));
-        Ok(())
-    }
-
-    /// The caller is gone, and whoever was dialled with that. Whether `action` hears of it is an option.
-    pub(super) async fn abandon_dial(&mut self) {
-        let Some(dialling) = &self.dialling else { return };
-        let (status, sip_response) =
-            if dialling.bridged.is_some() { (CallStatus::Completed, 200) } else { (CallStatus::Canceled, 487) };
-        let parameters = self.end_dial(status, sip_response);
-        if !self.options.dial_action_after_hang_up {
-            return;
-        }
-        let Some(next) = self.interpreter.interrupted(parameters) else { return };
-        let mut parameters = self.progress.identity().parameters(CallStatus::Completed.as_str());
-        parameters.extend(next.parameters);
-        self.requested(&next.url, next.method);
-        let answer = self.client.request(&next.url, next.method, &parameters).await;
-        answer.err().into_iter().for_each(|finding| self.phone.found(finding));
+    /// Whether anybody has answered who is not gone yet.
+    pub(super) fn is_connected(&self) -> bool {
+        self.dialling.as_ref().is_some_and(|dialling| dialling.leg.is_some())
     }
 }
 

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use tokio_util::task::AbortOnDropHandle;
+
 use super::Call;
 use crate::twilio::{
     callbacks::Callback,
     codes,
     interpreter::Ended,
+    ledger::StreamUp,
     media::Outgoing,
     phone::Left,
+    report::Finding,
     sid::StreamSid,
-    stream::{self, Upgrade},
+    stream::{self, Again, Lost, Manner, Second, SecondSocket, SecondSocketEnd, Target, Upgrade},
     twiml::Method,
     url::Url,
 };
@@ -31,16 +35,21 @@ impl Call {
         let stream_sid = StreamSid::draw(&mut self.entropy);
         self.phone.opens_stream(stream_sid.to_string());
         let settings = self.settings.clone();
-        let upgrade = Upgrade {
-            edge: settings.edge,
-            public_host: settings.voice_url.host(),
-            auth_token: &settings.account.auth_token,
-            signing: self.options.stream_signing,
-            network: self.options.network.as_ref().or(settings.network.as_ref()),
-        };
-        let reset = self.faults.cut_after.is_some();
-        match self.phone.wait_for(upgrade.connect(url, &mut self.entropy, reset)).await? {
-            Ok(socket) => self.converse(socket, stream_sid, parameters, &told).await?,
+        let (edge, public_host, account) = (settings.edge, settings.voice_url.host(), &settings.account);
+        let network = self.options.network.as_ref().or(settings.network.as_ref());
+        let upgrade = Upgrade { edge, public_host, account, manner: self.manner(), network };
+        match self.phone.wait_for(upgrade.connect(url, &mut self.entropy)).await? {
+            Ok(socket) => {
+                let second = self.second_socket(url);
+                self.enter_stream(Some(StreamUp { sid: stream_sid.to_string(), name: told.name.clone() }));
+                let conversed = self.converse(socket, stream_sid, parameters, &told).await;
+                self.enter_stream(None);
+                self.end_second(second).await;
+                match conversed {
+                    Ok(()) | Err(Left::StreamStopped) => {}
+                    Err(left) => return Err(left),
+                }
+            }
             Err(finding) => {
                 self.tell(&told, &stream_sid, "stream-error", Some(&finding.detail));
                 self.phone.found(finding);
@@ -52,6 +61,52 @@ impl Call {
         Ok(Ended::Stream)
     }
 
+    fn enter_stream(&self, stream: Option<StreamUp>) {
+        self.progress.ledger().set_stream(self.progress.identity().call_sid.as_str(), stream);
+    }
+
+    fn manner(&self) -> Manner {
+        Manner {
+            signing: self.options.stream_signing,
+            signed_url: self.options.stream_signed_url,
+            resets: self.faults.cut_after.is_some() || self.faults.slow_death.is_some(),
+            deaf_to_pings: self.options.deaf_to_pings,
+        }
+    }
+
+    /// Tries another socket beside the call's first stream, if the call is to have one.
+    fn second_socket(&mut self, url: &Url) -> Option<(SecondSocket, Second)> {
+        let which = self.options.second_socket.take()?;
+        let target = match which {
+            SecondSocket::SameUrl => Target::Url(url.clone()),
+            SecondSocket::NewUrl => {
+                let (url, method) = self.asked.clone()?;
+                let client = self.settings.client(self.options.signing, self.entropy.fork());
+                let parameters = self.parameters();
+                Target::Document(Box::new(Again { client, url, method, parameters }))
+            }
+        };
+        let stream_sid = StreamSid::draw(&mut self.entropy);
+        let outgoing = self.outgoing(stream_sid);
+        let settings = self.settings.clone();
+        Some((which, Second::open(settings, self.manner(), target, outgoing, self.entropy.fork())))
+    }
+
+    async fn end_second(&mut self, second: Option<(SecondSocket, Second)>) {
+        let Some((which, second)) = second else { return };
+        let end = second.end().await;
+        if which == SecondSocket::SameUrl && !matches!(end, SecondSocketEnd::Refused(_)) {
+            self.phone.found(Finding::new(codes::LAB, "the server opened a second socket for the URL of the first"));
+        }
+        self.phone.second_socket_ended(end);
+    }
+
+    fn outgoing(&mut self, stream_sid: StreamSid) -> Outgoing {
+        let first_timestamp = self.entropy.between(5, 201);
+        let identity = self.progress.identity();
+        Outgoing::new(&identity.account_sid, identity.call_sid.clone(), stream_sid, first_timestamp)
+    }
+
     async fn converse(
         &mut self,
         socket: stream::Socket,
@@ -59,21 +114,18 @@ impl Call {
         parameters: &[(String, String)],
         told: &StreamTold,
     ) -> Result<(), Left> {
-        let first_timestamp = self.entropy.between(5, 201);
-        let identity = self.progress.identity();
-        let outgoing =
-            Outgoing::new(&identity.account_sid, identity.call_sid.clone(), stream_sid.clone(), first_timestamp);
+        let outgoing = self.outgoing(stream_sid.clone());
         let faults = std::mem::take(&mut self.faults);
         let starts = !faults.hang_up_before_start;
         if starts {
             self.tell(told, &stream_sid, "stream-started", None);
         }
-        let line = socket.get_ref().record();
-        let ended = stream::run(&mut self.phone, socket, outgoing, parameters, faults).await;
+        let (line, entropy) = (socket.get_ref().record(), self.entropy.fork());
+        let ended = stream::run(&mut self.phone, socket, outgoing, parameters, faults, entropy).await;
         if let Some(line) = line {
             self.phone.line_ended(&line);
         }
-        if let Ok(Some(finding)) = &ended
+        if let Ok(Some(Lost { finding, .. })) = &ended
             && (finding.code != codes::STREAM_CLOSED || self.options.stream_error_on_close)
         {
             self.tell(told, &stream_sid, "stream-error", Some(&finding.detail));
@@ -81,7 +133,16 @@ impl Call {
         if starts {
             self.tell(told, &stream_sid, "stream-stopped", None);
         }
-        ended.map(|_| ())
+        self.lingering.extend(ended?.and_then(|lost| lost.lingering));
+        Ok(())
+    }
+
+    /// Waits for the sockets that were left standing: they outlive a call.
+    pub(super) async fn outlive(lingering: Vec<AbortOnDropHandle<()>>) {
+        for socket in lingering {
+            // It only sleeps; should it ever panic, that shows by itself.
+            let _ = socket.await;
+        }
     }
 
     /// Tells a stream's status callback, if it has one (Twilio docs, `<Stream>`, `statusCallback`).

@@ -54,12 +54,21 @@ pub(super) fn answer(status: u16, body: &Value) -> Answer {
     response.body(Full::from(body.to_string())).expect("the status is one of a few")
 }
 
+/// Something was done, and there is nothing left to show.
+pub(super) fn no_content() -> Answer {
+    Response::builder().status(204).body(Full::default()).expect("the status is one of a few")
+}
+
 /// Lets the account's own SID and token pass, or its API key.
 pub(super) fn authenticate(headers: &HeaderMap, account: &Account, key: &ApiKey) -> Result<(), Refusal> {
     let credentials = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let credentials = credentials.and_then(|value| value.strip_prefix("Basic "));
     let credentials = credentials.and_then(|value| STANDARD.decode(value).ok());
-    let known = [(&account.account_sid, &account.auth_token), (&key.sid, &key.secret)];
+    let known = [
+        (&account.account_sid, &account.auth_token),
+        (&account.account_sid, &account.secondary_token),
+        (&key.sid, &key.secret),
+    ];
     let passes = credentials
         .is_some_and(|given| known.iter().any(|(sid, secret)| given == format!("{sid}:{secret}").as_bytes()));
     passes.then_some(()).ok_or_else(|| Refusal::new(401, codes::NOT_AUTHENTICATED, "Authenticate"))

@@ -47,6 +47,10 @@ impl Inner {
             });
         }
         let (update, warning) = wanted(form, entry.status)?;
+        let ends_leg = entry.status == CallStatus::InProgress && matches!(update, Some(Update::End));
+        if entry.identity.parent.is_some() && update.is_some() && !ends_leg {
+            return Err(wrong_state("the lab ends dialled legs that were answered, and otherwise leaves them alone"));
+        }
         let without_effect = WITHOUT_EFFECT.iter().filter(|name| form.text(name).is_some());
         let without_effect =
             without_effect.map(|name| Finding::new(codes::LAB, format!("the lab leaves {name} as it is")));
@@ -57,7 +61,7 @@ impl Inner {
                 || matches!(update, Update::Cancel) && entry.status != CallStatus::InProgress;
             updates.try_send(update).map_err(|error| match error {
                 TrySendError::Full(_) => Refusal::new(429, codes::TOO_MANY_REQUESTS, "Too Many Requests"),
-                TrySendError::Closed(_) => wrong_state("the lab leaves dialled legs as they are"),
+                TrySendError::Closed(_) => wrong_state("the call is ending"),
             })?;
             if ends {
                 // Twilio shows the end at once; a call that takes longer shows it later.
