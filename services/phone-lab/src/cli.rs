@@ -119,12 +119,18 @@ pub(crate) struct Load {
     /// What is called sends back what it hears.
     #[arg(long, conflicts_with = "bedrock_listen")]
     pub(crate) echo: bool,
+    /// Do not try first whether requests are refused that Twilio has not signed.
+    #[arg(long)]
+    pub(crate) skip_forgeries: bool,
     /// Serve the simulated Bedrock here, with a model that echoes, for the edge's worker to use.
     #[arg(long, requires = "ca_out")]
     pub(crate) bedrock_listen: Option<SocketAddr>,
     /// Where to write the certificate authority that the worker must trust (AWS_CA_BUNDLE).
     #[arg(long, requires = "bedrock_listen")]
     pub(crate) ca_out: Option<PathBuf>,
+    /// A DNS name or address by which the worker reaches that Bedrock, if not 127.0.0.1 or localhost. May be repeated.
+    #[arg(long = "name", requires = "bedrock_listen")]
+    pub(crate) names: Vec<String>,
     /// Seed of everything that the lab draws.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

@@ -2,16 +2,20 @@
 //!
 //! Each caller says numbered frames ([`stamp`]) on a media stream of its own. Where something echoes them, every frame
 //! is followed there and back ([`track`]); where the model is the lab's own ([`ears`]), also each way alone: both ends
-//! are in this process and share its clock. What was found is a [`Report`].
+//! are in this process and share its clock. Before the calls it is tried whether requests are taken that Twilio has not
+//! signed ([`forgery`]). What was found is a [`Report`].
 
 mod call;
 mod dialling;
 pub mod ears;
+pub mod forgery;
 mod process;
+mod progress;
 pub mod report;
 pub mod stamp;
 mod table;
 pub mod track;
+pub mod verdict;
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +24,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
 use offhook_hosting::{clock::Clock, entropy::Entropy};
 use tokio::{
     task::JoinSet,
@@ -30,7 +33,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     call::{Placed, Shared, TICK},
+    forgery::Forgeries,
     process::Watched,
+    progress::Progress,
     report::{ModelReport, Run},
 };
 pub use self::{ears::Ears, report::Report};
@@ -68,6 +73,8 @@ pub struct Load {
     pub ramp: Duration,
     /// What callers expect to hear.
     pub hears: Hears,
+    /// Whether requests are tried first that Twilio has not signed.
+    pub forgeries: bool,
     /// Processes to watch: ids, or names.
     pub processes: Vec<String>,
     /// The seed of everything drawn by the lab.
@@ -87,14 +94,18 @@ impl Load {
     /// If a process that is to be watched is not there.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<Report> {
         let mut watched = process::find(&self.processes)?;
+        let mut entropy = Entropy::from_seed(self.seed);
+        let forgeries = self.forge(&stop, &mut entropy).await;
         let (started, cpu_before) = (Clock.now(), process::own_cpu());
-        let progress = progress(self.length + self.ramp);
-        let calls = self.place(&stop, started, &mut watched, &progress).await?;
-        progress.finish_and_clear();
+        let progress = Progress::on_terminal(self.length + self.ramp);
+        let (calls, most_at_once) = self.place(&stop, started, entropy, &mut watched, &progress).await?;
+        drop(progress);
         watched.iter_mut().for_each(Watched::look);
         let lasted = Clock.now() - started;
         let run = Run {
             stopped_early: stop.is_cancelled(),
+            ramp: self.ramp,
+            most_at_once,
             lasted,
             own_cpu: process::own_cpu().saturating_sub(cpu_before),
             echoed: !matches!(self.hears, Hears::Anything),
@@ -104,18 +115,28 @@ impl Load {
             },
         };
         let mut report = report::report(&calls, &run);
+        report.forgeries = forgeries;
         let (placed, seconds) = (report.placed, report.call_seconds);
         report.processes = watched.iter().map(|process| process.report(placed, seconds, lasted)).collect();
         Ok(report)
     }
 
+    async fn forge(&self, stop: &CancellationToken, entropy: &mut Entropy) -> Option<Forgeries> {
+        if !self.forgeries {
+            return None;
+        }
+        stop.run_until_cancelled(forgery::try_all(&self.twilio, entropy)).await
+    }
+
+    /// The calls, and how many were up at once.
     async fn place(
         &self,
         stop: &CancellationToken,
         started: Instant,
+        mut entropy: Entropy,
         watched: &mut [Watched],
-        progress: &ProgressBar,
-    ) -> anyhow::Result<Vec<Placed>> {
+        progress: &Progress,
+    ) -> anyhow::Result<(Vec<Placed>, usize)> {
         let shared = Arc::new(Shared {
             settings: self.twilio.clone(),
             clock: Clock,
@@ -124,27 +145,26 @@ impl Load {
             hears: self.hears.clone(),
             stop: stop.clone(),
         });
-        let mut entropy = Entropy::from_seed(self.seed);
-        let (mut next, mut live, mut over) = (0, JoinSet::new(), Vec::new());
+        let (mut next, mut live, mut over, mut most) = (0, JoinSet::new(), Vec::new(), 0);
         let mut look = interval(LOOK_EVERY);
         loop {
             let placing = next < self.calls && !stop.is_cancelled();
             if !placing && live.is_empty() {
-                return Ok(over);
+                return Ok((over, most));
             }
             let due = started + self.offset(next);
             tokio::select! {
                 () = sleep_until(due.into()), if placing => {
                     live.spawn(call::place(Arc::clone(&shared), next, due, entropy.fork()));
                     next += 1;
+                    most = most.max(live.len());
                 }
                 Some(call) = live.join_next() => over.push(call?),
                 _ = look.tick() => watched.iter_mut().for_each(Watched::look),
                 () = stopped(stop) => {}
             }
-            progress.set_position((Clock.now() - started).as_secs());
             let failed = over.iter().filter(|call| call.failure.is_some()).count();
-            progress.set_message(format!("{} up, {} over, {failed} failed", live.len(), over.len()));
+            progress.show(Clock.now() - started, live.len(), over.len(), failed);
         }
     }
 
@@ -162,12 +182,6 @@ async fn stopped(stop: &CancellationToken) {
     stop.cancelled().await;
 }
 
-/// Nothing is shown where standard error is no terminal.
-fn progress(expected: Duration) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} s  {msg}").expect("the template is one");
-    ProgressBar::new(expected.as_secs()).with_style(style)
-}
-
 /// What the lab's own model noticed, once its sessions are over.
 pub async fn model_report(server: &Server) -> ModelReport {
     let none_left = async {
@@ -175,16 +189,30 @@ pub async fn model_report(server: &Server) -> ModelReport {
             tokio::time::sleep(TICK).await;
         }
     };
-    // A session that stays open is one that did not end by the book.
+    // A session that stays open is reported as one.
     let _ = tokio::time::timeout(SESSIONS_END_WITHIN, none_left).await;
     let sessions = server.reports();
-    let by_the_book = sessions.iter().filter(|session| session.end == Some(SessionEnd::ByTheBook)).count();
+    let ends = || sessions.iter().map(|session| session.end.as_ref());
     ModelReport {
         sessions: sessions.len(),
-        by_the_book,
+        by_the_book: ends().filter(|end| *end == Some(&SessionEnd::ByTheBook)).count(),
+        left_open: ends().filter(Option::is_none).count(),
+        other_ends: count(ends().flatten().filter_map(other_end)),
         violations: count(sessions.into_iter().flat_map(|session| session.violations)),
         refusals: count(server.refusals()),
     }
+}
+
+/// What is to be said of the end of a session that did not end by the book.
+fn other_end(end: &SessionEnd) -> Option<String> {
+    Some(match end {
+        SessionEnd::ByTheBook => return None,
+        SessionEnd::Violation(why) => format!("rule broken: {why}"),
+        SessionEnd::Fault(what) => format!("fault: {what}"),
+        SessionEnd::ClientVanished(how) => format!("client gone: {how}"),
+        SessionEnd::TimedOut(why) => format!("timed out: {why}"),
+        SessionEnd::Stopped => "the lab was stopped".to_owned(),
+    })
 }
 
 fn count(items: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
@@ -208,6 +236,7 @@ mod tests {
             length: Duration::from_secs(1),
             ramp: Duration::from_secs(2),
             hears: Hears::Echo,
+            forgeries: false,
             processes: Vec::new(),
             seed: 1,
         };

@@ -3,6 +3,7 @@
 mod cli;
 
 use std::{
+    fs::File,
     io::{self, Write},
     net::{SocketAddr, TcpStream, ToSocketAddrs},
     path::{Path, PathBuf},
@@ -103,6 +104,8 @@ async fn run_load(options: Load) -> anyhow::Result<bool> {
     twilio.network = options.to_twilio.conditions().cloned();
     let network = options.to_bedrock.conditions().cloned();
     anyhow::ensure!(network.is_none() || options.bedrock_listen.is_some(), "--bedrock-network needs --bedrock-listen");
+    // Before the run: its result is not to be lost for want of a folder.
+    let json = options.json.map(|file| File::create(&file).with_context(|| file.display().to_string())).transpose()?;
     let lifecycle = Lifecycle::default();
     lifecycle.listen_for_signals()?;
     let stop = lifecycle.soft_stop();
@@ -111,20 +114,21 @@ async fn run_load(options: Load) -> anyhow::Result<bool> {
     let mut model = None;
     if let (Some(listen), Some(ca_out)) = (options.bedrock_listen, options.ca_out) {
         let ears = Ears::new(options.calls, load::frames_in(length));
-        model = Some(serve_echo(listen, &ca_out, options.calls, ears.clone(), network).await?);
+        model = Some(serve_echo(listen, &ca_out, &options.names, options.calls, ears.clone(), network).await?);
         hears = Hears::Model(ears);
         wait_for(twilio.edge, stop).await;
     }
     let ramp = options.ramp.map_or(CALL_EVERY * u32::from(options.calls), Duration::from_secs);
-    let (calls, processes, seed) = (options.calls, options.processes, options.seed);
-    let mut report = load::Load { twilio, calls, length, ramp, hears, processes, seed }.run(stop.clone()).await?;
+    let (calls, processes, seed, forgeries) = (options.calls, options.processes, options.seed, !options.skip_forgeries);
+    let load = load::Load { twilio, calls, length, ramp, hears, forgeries, processes, seed };
+    let mut report = load.run(stop.clone()).await?;
     if let Some(model) = model {
         report.model = Some(load::model_report(&model).await);
         model.stop().await;
     }
     print!("{report}");
-    if let Some(file) = options.json {
-        std::fs::write(&file, serde_json::to_vec_pretty(&report)?).with_context(|| file.display().to_string())?;
+    if let Some(mut json) = json {
+        json.write_all(&serde_json::to_vec_pretty(&report.judged())?).context("--json")?;
     }
     Ok(report.is_good())
 }
@@ -133,6 +137,7 @@ async fn run_load(options: Load) -> anyhow::Result<bool> {
 async fn serve_echo(
     listen: SocketAddr,
     ca_out: &Path,
+    more_names: &[String],
     calls: u16,
     ears: Ears,
     network: Option<Conditions>,
@@ -140,7 +145,8 @@ async fn serve_echo(
     let listener = TcpListener::bind(listen).await.with_context(|| format!("--bedrock-listen {listen}"))?;
     let ca = CertificateAuthority::new()?;
     ca.write_pem(ca_out).with_context(|| format!("--ca-out {}", ca_out.display()))?;
-    let names = ["127.0.0.1".to_owned(), "localhost".to_owned(), listen.ip().to_string()];
+    let mut names = vec!["127.0.0.1".to_owned(), "localhost".to_owned(), listen.ip().to_string()];
+    names.extend_from_slice(more_names);
     let settings = bedrock::Settings {
         echo: Some(Arc::new(ears)),
         // A call that was refused by a model at its limit would say nothing about frames.
@@ -152,8 +158,10 @@ async fn serve_echo(
     let (region, key, secret) =
         (settings.region.clone(), settings.access_key_id.clone(), settings.secret_access_key.clone());
     let server = Server::start(listener, &ca, &names, settings, Clock, Entropy::from_os())?;
-    println!("start the worker, then the edge, with");
-    println!("  AWS_ENDPOINT_URL_BEDROCK_RUNTIME=https://{} AWS_CA_BUNDLE={}", server.address(), ca_out.display());
+    let address = server.address();
+    let authority = more_names.first().map_or(address.to_string(), |name| format!("{name}:{}", address.port()));
+    println!("start what is to be called (Offhook: the worker, then the edge). Whatever uses the model needs");
+    println!("  AWS_ENDPOINT_URL_BEDROCK_RUNTIME=https://{authority} AWS_CA_BUNDLE={}", ca_out.display());
     println!("  AWS_REGION={region} AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret} MAX_SESSIONS={calls}");
     Ok(server)
 }

@@ -25,7 +25,7 @@ use super::{
     track::Track,
 };
 use crate::twilio::{
-    Manner, Settings, Socket, Upgrade,
+    Settings, Signing, Socket, Upgrade,
     media::{CONNECTED, Incoming, Outgoing},
     playout::Playout,
     sid::{CallSid, StreamSid},
@@ -115,17 +115,10 @@ async fn play(shared: &Shared, placed: &mut Placed, first_due: Instant, entropy:
     let Shared { settings, clock, .. } = shared;
     let call_sid = CallSid::draw(entropy);
     let asked = clock.now();
-    let (url, parameters) = dialling::stream_of(settings, &call_sid, entropy).await?;
+    let (url, parameters) = dialling::stream_of(settings, &call_sid, Signing::Right, entropy).await?;
     let dialled = clock.now();
     placed.webhook = Some(dialled - asked);
-    let upgrade = Upgrade {
-        edge: settings.edge,
-        public_host: settings.voice_url.host(),
-        account: &settings.account,
-        manner: Manner::default(),
-        network: settings.network.as_ref(),
-    };
-    let socket = upgrade.connect(&url, entropy).await.map_err(|finding| finding.detail)?;
+    let socket = Upgrade::of(settings).connect(&url, entropy).await.map_err(|finding| finding.detail)?;
     let opened = clock.now();
     placed.socket = Some(opened - dialled);
     let stream_sid = StreamSid::draw(entropy);
@@ -313,7 +306,7 @@ impl<'a> Line<'a> {
         let _ = self.playout.media(audio);
         if !matches!(self.shared.hears, Hears::Anything) {
             let Self { cutter, placed, shared, .. } = self;
-            cutter.push(audio, &shared.frames, |cut| placed.back.arrived(cut, now));
+            cutter.push(audio, now, &shared.frames, |cut, at| placed.back.arrived(cut, at));
         }
     }
 

@@ -10,14 +10,15 @@ use crate::twilio::{
     webhook::Client,
 };
 
-/// Asks for the call's document; gives the media stream that it connects to.
+/// Asks for the call's document, in a request that is signed so; gives the media stream that it connects to.
 pub(super) async fn stream_of(
     settings: &Settings,
     call_sid: &CallSid,
+    signing: Signing,
     entropy: &mut Entropy,
 ) -> Result<(Url, Vec<(String, String)>), String> {
     let host = settings.voice_url.host().to_owned();
-    let client = Client::new(settings.edge, host, settings.account.clone(), Signing::Right, entropy.fork());
+    let client = Client::new(settings.edge, host, settings.account.clone(), signing, entropy.fork());
     let mut client = client.over(settings.network.clone());
     let form = [
         ("CallSid", call_sid.as_str()),

@@ -60,7 +60,7 @@ impl EchoListener for Listener {
         self.codes.extend(pcm.iter().map(|sample| mulaw::encode(*sample)));
         let Self { ears, cutter, codes, call, sounds_before } = self;
         let mut reply = EchoReply::Say;
-        cutter.push(codes, &ears.frames, |cut| {
+        cutter.push(codes, at, &ears.frames, |cut, at| {
             match cut {
                 Cut::Frame { stamp, .. } => {
                     call.get_or_insert(stamp.call);

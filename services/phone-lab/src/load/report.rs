@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{
     call::{Placed, TICK},
     ears::Ears,
+    forgery::Forgeries,
     process::{ProcessReport, ratio},
     track::{self, Faults},
 };
@@ -28,10 +29,16 @@ pub struct Report {
     pub failures: BTreeMap<String, usize>,
     /// Whether the run was stopped before all calls were placed and had said all.
     pub stopped_early: bool,
+    /// Seconds until all were to be placed.
+    pub ramp_seconds: f64,
+    /// The most calls that were up at once, counted from asking for their documents.
+    pub most_at_once: usize,
     /// Seconds from the first call to the last one's end.
     pub lasted_seconds: f64,
     /// Seconds that all calls' streams were up, added up.
     pub call_seconds: f64,
+    /// What became of requests that Twilio has not signed; none if none were made.
+    pub forgeries: Option<Forgeries>,
     /// From asking for a call's document to having it.
     pub webhook: Spread,
     /// From dialling the media socket to its 101.
@@ -124,26 +131,21 @@ pub struct ModelReport {
     pub sessions: usize,
     /// Sessions that the client ended as it should.
     pub by_the_book: usize,
+    /// Sessions that were still open 5 s after the last call.
+    pub left_open: usize,
+    /// How the others ended, and how often.
+    pub other_ends: BTreeMap<String, usize>,
     /// What the client did wrong, and how often.
     pub violations: BTreeMap<String, usize>,
     /// Requests that became no session, by reason.
     pub refusals: BTreeMap<String, usize>,
 }
 
-impl Report {
-    /// Whether every call went to its end and no frame was lost, altered, reordered, repeated or astray.
-    pub fn is_good(&self) -> bool {
-        let clean = |way: &Way| way.faults.is_none();
-        let frames = self.frames.as_ref();
-        self.placed > 0
-            && self.failures.is_empty()
-            && frames.is_none_or(|frames| clean(&frames.there_and_back) && frames.there.as_ref().is_none_or(clean))
-    }
-}
-
 /// What a run gives besides its calls.
 pub(super) struct Run<'a> {
     pub(super) stopped_early: bool,
+    pub(super) ramp: Duration,
+    pub(super) most_at_once: usize,
     pub(super) lasted: Duration,
     pub(super) own_cpu: Duration,
     /// Whether frames can be expected back.
@@ -151,7 +153,7 @@ pub(super) struct Run<'a> {
     pub(super) ears: Option<&'a Ears>,
 }
 
-/// Puts a run's figures together. Processes and the model's own report are the caller's to add.
+/// Puts a run's figures together. What was forged, processes and the model's own report are the caller's to add.
 pub(super) fn report(calls: &[Placed], run: &Run<'_>) -> Report {
     let spread = |pick: fn(&Placed) -> Option<Duration>| spread(calls.iter().filter_map(pick));
     let mut failures = BTreeMap::new();
@@ -167,8 +169,11 @@ pub(super) fn report(calls: &[Placed], run: &Run<'_>) -> Report {
         placed: calls.len(),
         failures,
         stopped_early: run.stopped_early,
+        ramp_seconds: run.ramp.as_secs_f64(),
+        most_at_once: run.most_at_once,
         lasted_seconds: seconds,
         call_seconds,
+        forgeries: None,
         webhook: spread(|call| call.webhook),
         socket: spread(|call| call.socket),
         first_audio: spread(|call| call.first_audio),
@@ -277,11 +282,17 @@ mod tests {
 
     fn run(ears: Option<&Ears>) -> Run<'_> {
         let (lasted, own_cpu) = (Duration::from_secs(10), Duration::from_secs(5));
-        Run { stopped_early: false, lasted, own_cpu, echoed: true, ears }
+        Run { stopped_early: false, ramp: Duration::ZERO, most_at_once: 1, lasted, own_cpu, echoed: true, ears }
     }
 
     fn near(measured: f64, expected: f64) -> bool {
         (measured - expected).abs() <= expected * 0.001
+    }
+
+    impl Report {
+        pub(in super::super) fn of_one_call() -> Self {
+            Self { frames: None, ..report(&[call(&[], Clock.now())], &run(None)) }
+        }
     }
 
     #[test]

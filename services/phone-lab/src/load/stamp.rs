@@ -5,6 +5,8 @@
 //! stamp, and one code that changed on the way is seen. [`Cutter`] finds the frames again in audio cut into pieces of
 //! any size.
 
+use std::time::Instant;
+
 use crate::{mulaw, tones};
 
 /// Mu-law codes in a frame, 20 ms.
@@ -102,6 +104,8 @@ fn checksum(bytes: &[u8]) -> u32 {
 #[derive(Debug, Default)]
 pub struct Cutter {
     buffer: Vec<u8>,
+    /// Since when what stands first is as long as a frame, and not judged.
+    whole_since: Option<Instant>,
 }
 
 /// What stands in the audio.
@@ -119,8 +123,9 @@ pub enum Cut {
 }
 
 impl Cutter {
-    /// Takes mu-law audio and tells what is in it. What may still become a frame is kept for the next call.
-    pub fn push(&mut self, mulaw: &[u8], frames: &Frames, mut found: impl FnMut(Cut)) {
+    /// Takes mu-law audio that arrived at this time, and tells what is in it and when its last code arrived. What may
+    /// still become a frame is kept for the next call.
+    pub fn push(&mut self, mulaw: &[u8], arrived: Instant, frames: &Frames, mut found: impl FnMut(Cut, Instant)) {
         self.buffer.extend_from_slice(mulaw);
         let mut at = 0;
         loop {
@@ -131,14 +136,17 @@ impl Cutter {
             if let Some(stamp) = stamp
                 && *frame == frames.build(stamp)
             {
-                found(Cut::Frame { stamp, intact: true });
+                self.whole_since = None;
+                found(Cut::Frame { stamp, intact: true }, arrived);
                 at += FRAME;
                 continue;
             }
+            let whole_since = *self.whole_since.get_or_insert(arrived);
             // Cut short, perhaps: then the next frame begins within this one.
             let Some(searched) = rest.get(..FRAME + STAMP) else { break };
             let next = (1..FRAME).find(|from| Stamp::read(&searched[*from..]).is_some());
-            found(stamp.map_or(Cut::Sound, |stamp| Cut::Frame { stamp, intact: false }));
+            self.whole_since = None;
+            found(stamp.map_or(Cut::Sound, |stamp| Cut::Frame { stamp, intact: false }), whole_since);
             at += next.unwrap_or(FRAME);
         }
         self.buffer.drain(..at);
@@ -151,6 +159,9 @@ fn is_silent(code: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use offhook_hosting::clock::Clock;
     use proptest::prelude::*;
 
     use super::*;
@@ -160,9 +171,17 @@ mod tests {
     }
 
     fn cuts(pieces: &[&[u8]]) -> Vec<Cut> {
-        let (mut cutter, mut cuts) = (Cutter::default(), Vec::new());
+        timed_cuts(pieces).into_iter().map(|(cut, _)| cut).collect()
+    }
+
+    /// With the number of the piece with which each arrived.
+    fn timed_cuts(pieces: &[&[u8]]) -> Vec<(Cut, u128)> {
+        let (mut cutter, mut cuts, start) = (Cutter::default(), Vec::new(), Clock.now());
         let frames = Frames::default();
-        pieces.iter().for_each(|piece| cutter.push(piece, &frames, |cut| cuts.push(cut)));
+        for (number, piece) in pieces.iter().enumerate() {
+            let at = start + Duration::from_millis(number as u64);
+            cutter.push(piece, at, &frames, |cut, at| cuts.push((cut, (at - start).as_millis())));
+        }
         cuts
     }
 
@@ -200,6 +219,18 @@ mod tests {
         let mut frame = Frames::default().build(stamp(9));
         frame[FRAME - 1] ^= 1;
         assert_eq!(cuts(&[&frame, &SILENCE]), [Cut::Frame { stamp: stamp(9), intact: false }]);
+    }
+
+    #[test]
+    fn a_frame_arrives_with_its_last_code_however_long_it_takes_to_judge_it() {
+        let frames = Frames::default();
+        let (mut altered, next) = (frames.build(stamp(1)), frames.build(stamp(2)));
+        altered[FRAME - 1] ^= 1;
+        let [first, second] = [(1, false), (2, true)].map(|(n, intact)| Cut::Frame { stamp: stamp(n), intact });
+        let pieces: [&[u8]; 5] = [&altered[..80], &altered[80..], &SILENCE, &next[..1], &next[1..]];
+        assert_eq!(timed_cuts(&pieces), [(first, 1), (second, 4)]);
+        let noise: [&[u8]; 3] = [&[0x20; FRAME], &[0x20; FRAME], &next];
+        assert_eq!(timed_cuts(&noise), [(Cut::Sound, 0), (Cut::Sound, 1), (second, 2)]);
     }
 
     #[test]

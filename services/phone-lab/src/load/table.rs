@@ -10,8 +10,8 @@ impl Display for Report {
         let early = if self.stopped_early { ", stopped early" } else { "" };
         writeln!(
             f,
-            "{} calls in {:.1} s{early}, {:.0} call-seconds, {failed} failed",
-            self.placed, self.lasted_seconds, self.call_seconds
+            "{} calls in {:.1} s{early}, placed within {:.1} s, {} at once at most, {:.0} call-seconds, {failed} failed",
+            self.placed, self.lasted_seconds, self.ramp_seconds, self.most_at_once, self.call_seconds
         )?;
         for (why, count) in &self.failures {
             writeln!(f, "  {count} x {why}")?;
@@ -35,6 +35,7 @@ impl Display for Report {
         self.fmt_frames(f)?;
         self.fmt_processes(f)?;
         self.fmt_model(f)?;
+        self.fmt_forgeries(f)?;
         self.fmt_verdict(f)
     }
 }
@@ -94,15 +95,27 @@ impl Report {
     }
 
     fn fmt_model(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if let Some(barge_in) = self.barge_in.filter(|barge_in| barge_in.missing > 0) {
-            writeln!(f, "{} interruptions were not followed by a clear within 2 s", barge_in.missing)?;
-        }
         let Some(model) = &self.model else { return Ok(()) };
-        writeln!(f, "the model had {} sessions, {} ended by the book", model.sessions, model.by_the_book)?;
-        for (what, count) in model.violations.iter().chain(&model.refusals) {
-            writeln!(f, "  {count} x {what}")?;
+        writeln!(
+            f,
+            "the model had {} sessions, {} ended by the book, {} left open",
+            model.sessions, model.by_the_book, model.left_open
+        )?;
+        for (what, counts) in [("end", &model.other_ends), ("mistake", &model.violations), ("refused", &model.refusals)]
+        {
+            for (why, count) in counts {
+                writeln!(f, "  {count} x {what}: {why}")?;
+            }
         }
         Ok(())
+    }
+
+    fn fmt_forgeries(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Some(forgeries) = &self.forgeries else {
+            return writeln!(f, "requests that Twilio has not signed were not tried");
+        };
+        let (refused, accepted) = (forgeries.refused.len(), forgeries.accepted.len());
+        writeln!(f, "requests that Twilio has not signed: {refused} refused, {accepted} accepted")
     }
 
     fn fmt_verdict(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -115,12 +128,15 @@ impl Report {
                 generator.lateness.p99, generator.missed
             )?;
         }
-        let verdict = match (self.is_good(), &self.frames) {
-            (true, Some(_)) => "every frame arrived as it was sent, once and in order",
-            (true, None) => "every call went to its end",
-            (false, _) => "NOT every call and frame was as it should be",
-        };
-        writeln!(f, "{verdict}")
+        let wrong = self.wrong();
+        for what in &wrong {
+            writeln!(f, "WRONG: {what}")?;
+        }
+        match &self.frames {
+            _ if !wrong.is_empty() => Ok(()),
+            Some(_) => writeln!(f, "every frame arrived as it was sent, once and in order"),
+            None => writeln!(f, "every call went to its end"),
+        }
     }
 }
 

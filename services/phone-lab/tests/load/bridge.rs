@@ -14,6 +14,10 @@ use tokio::{
 use tokio_tungstenite::{WebSocketStream, accept_async, tungstenite::Message};
 use tokio_util::task::AbortOnDropHandle;
 
+/// Connects a stream.
+pub(crate) const DOCUMENT: &str =
+    "<Response><Connect><Stream url=\"wss://voice.example.test/media\"/></Connect></Response>";
+
 /// What a bridge does with a media message, by the count of messages in its stream that are no silence.
 pub(crate) type Mischief = fn(u64) -> Deed;
 
@@ -59,15 +63,25 @@ async fn serve(mut stream: TcpStream, mischief: Arc<Mischief>) {
 
 /// The document, once the request is whole.
 async fn answer(stream: &mut TcpStream) {
+    if request(stream).await.is_some() {
+        respond(stream, "200 OK", DOCUMENT).await;
+    }
+}
+
+/// A whole request; none if the client is gone.
+pub(crate) async fn request(stream: &mut TcpStream) -> Option<String> {
     let mut request = Vec::new();
     while !is_whole(&request) {
         if stream.read_buf(&mut request).await.unwrap() == 0 {
-            return;
+            return None;
         }
     }
-    let body = "<Response><Connect><Stream url=\"wss://voice.example.test/media\"/></Connect></Response>";
+    Some(String::from_utf8(request).unwrap())
+}
+
+pub(crate) async fn respond(stream: &mut TcpStream, status: &str, body: &str) {
     let length = body.len();
-    let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\ncontent-length: {length}\r\n\r\n{body}");
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-type: text/xml\r\ncontent-length: {length}\r\n\r\n{body}");
     stream.write_all(answer.as_bytes()).await.unwrap();
 }
 

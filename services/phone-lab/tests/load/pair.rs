@@ -28,6 +28,7 @@ async fn five_calls_of_two_seconds_lose_no_frame_either_way_and_are_interrupted(
         length: LENGTH,
         ramp: Duration::from_millis(500),
         hears: Hears::Model(ears),
+        forgeries: true,
         processes: Vec::new(),
         seed: 1,
     };

@@ -15,7 +15,7 @@ const MS: Duration = Duration::from_millis(1);
 fn load(bridge: &Bridge, calls: u16, length: Duration) -> Load {
     let url = Url::parse("https://voice.example.test").unwrap();
     let twilio = Settings::new(bridge.address, &url);
-    Load { twilio, calls, length, ramp: 100 * MS, hears: Hears::Echo, processes: Vec::new(), seed: 1 }
+    Load { twilio, calls, length, ramp: 100 * MS, hears: Hears::Echo, forgeries: false, processes: Vec::new(), seed: 1 }
 }
 
 /// Two calls of 25 frames each, to a bridge with this mischief in each of them.

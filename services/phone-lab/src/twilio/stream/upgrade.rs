@@ -16,7 +16,7 @@ use tokio_tungstenite::{
 use super::wire::Wire;
 use crate::network::{Conditions, Line, Network};
 use crate::twilio::{
-    Account, codes,
+    Account, Settings, codes,
     report::Finding,
     signature,
     url::Url,
@@ -73,7 +73,18 @@ pub(crate) struct Upgrade<'a> {
     pub(crate) network: Option<&'a Conditions>,
 }
 
-impl Upgrade<'_> {
+impl<'a> Upgrade<'a> {
+    /// As Twilio makes it.
+    pub(crate) fn of(settings: &'a Settings) -> Self {
+        Self {
+            edge: settings.edge,
+            public_host: settings.voice_url.host(),
+            account: &settings.account,
+            manner: Manner::default(),
+            network: settings.network.as_ref(),
+        }
+    }
+
     /// Opens the socket.
     pub(crate) async fn connect(&self, url: &Url, entropy: &mut Entropy) -> Result<Socket, Finding> {
         if url.host() != self.public_host {
