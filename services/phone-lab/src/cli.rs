@@ -27,6 +27,9 @@ pub(crate) enum Command {
     /// Place many calls at once to an edge that runs elsewhere, and follow every frame; exit 0 only if all is as it was
     /// sent.
     Load(Load),
+    /// Start edges and workers, and kill and restart them while calls are up; exit 0 only if every call lived and no
+    /// word was lost.
+    Chaos(phone_lab::chaos::Flags),
     /// Serve the simulated Bedrock until SIGTERM.
     Bedrock(Bedrock),
     /// Compare a simulator with the real service, on an account of yours; exit 0 only if they do the same.

@@ -6,10 +6,11 @@
 //! - [`pair`] starts the services under test in this process, for the demo and for tests.
 //! - [`probe`] compares the simulators with the real services.
 //! - [`network`] is what lies between the lab and what is under test, if anything is to.
-//! - [`demo`], [`call`] and [`load`] are commands of the binary.
+//! - [`demo`], [`call`], [`load`] and [`chaos`] are commands of the binary.
 
 pub mod bedrock;
 pub mod call;
+pub mod chaos;
 pub mod demo;
 pub mod load;
 pub mod mulaw;

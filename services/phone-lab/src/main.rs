@@ -45,6 +45,7 @@ async fn main() -> ExitCode {
         Command::Demo(demo) => run_demo(demo).await,
         Command::Call(call) => run_call(call).await,
         Command::Load(load) => run_load(load).await,
+        Command::Chaos(flags) => phone_lab::chaos::run(flags).await,
         Command::Bedrock(bedrock) => run_bedrock(bedrock).await.map(|()| true),
         Command::Probe(probe) => probe.run(Clock).await,
         Command::Healthcheck { address } => {

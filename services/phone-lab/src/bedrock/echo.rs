@@ -15,10 +15,12 @@ pub trait EchoListener: fmt::Debug + Send {
 }
 
 /// What an echoing model does about a piece of audio.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EchoReply {
     /// Says it.
     Say,
     /// Takes it for an interruption of what it is saying, and says it afterwards.
     Interrupt,
+    /// Says this (8 kHz) instead; with no samples, nothing.
+    Instead(Vec<i16>),
 }

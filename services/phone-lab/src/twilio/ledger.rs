@@ -151,6 +151,12 @@ impl Ledger {
         receiver
     }
 
+    /// Every call that is not over is to end.
+    pub(super) fn end_all(&self) {
+        // A call whose updates are all waiting to be seen, or that is over, is left alone.
+        self.books().calls.values().for_each(|record| drop(record.updates.try_send(Update::End)));
+    }
+
     /// The call got on. What is over stays as it is.
     pub(super) fn move_to(&self, call_sid: &CallSid, status: CallStatus) {
         let now = self.wall();

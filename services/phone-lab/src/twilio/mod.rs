@@ -240,6 +240,11 @@ impl Twilio {
         self.ledger.debugger()
     }
 
+    /// Ends every call, as the REST interface would. Their reports follow.
+    pub(crate) fn end_calls(&self) {
+        self.ledger.end_all();
+    }
+
     fn entropy(&self) -> Entropy {
         self.entropy.lock().unwrap_or_else(PoisonError::into_inner).fork()
     }

@@ -106,6 +106,11 @@ impl Sound {
         &self.text
     }
 
+    /// How long it is.
+    pub(crate) fn lasts(&self) -> Duration {
+        Duration::from_micros(self.pcm.len() as u64 * 1_000_000 / u64::from(speech::SAMPLE_RATE))
+    }
+
     /// The samples.
     pub fn pcm(&self) -> &Arc<[i16]> {
         &self.pcm

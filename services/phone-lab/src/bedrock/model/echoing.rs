@@ -1,4 +1,5 @@
-//! What an echoing model does: no turns, no pauses, no words. Each piece of caller audio is one `audioOutput`, at once.
+//! What an echoing model does: no turns, no pauses, no words. Each piece of caller audio is one `audioOutput`, at once,
+//! unless its listener has something else said.
 
 use std::time::Instant;
 
@@ -14,7 +15,15 @@ impl Model {
     /// Says what it heard, if it is an echo.
     pub(super) fn echo(&mut self, pcm: &[i16], now: Instant) -> bool {
         let Some(listener) = &mut self.echo else { return false };
-        if listener.hear(pcm, now) == EchoReply::Interrupt && self.audio.is_some() {
+        let reply = listener.hear(pcm, now);
+        let says = match &reply {
+            EchoReply::Say | EchoReply::Interrupt => pcm,
+            EchoReply::Instead(other) => other,
+        };
+        if says.is_empty() {
+            return true;
+        }
+        if reply == EchoReply::Interrupt && self.audio.is_some() {
             self.end_audio(Stop::EndTurn);
             let id = self.ids.uuid();
             self.write(|writer| writer.interruption(id, false));
@@ -23,7 +32,7 @@ impl Model {
             self.utter(Piece::Text(TEXT.into()), now);
             self.utter(Piece::AudioStart, now);
         }
-        self.utter(Piece::Audio(pcm.to_vec()), now);
+        self.utter(Piece::Audio(says.to_vec()), now);
         true
     }
 }
@@ -44,14 +53,16 @@ mod tests {
                 rules::Input,
                 settings::Settings,
             },
-            Output,
+            Note, Output,
         },
         *,
     };
 
-    /// Takes any silent piece for an interruption.
+    /// Takes any silent piece for an interruption, and answers very loud ones with something else.
     #[derive(Debug)]
     struct Canyon;
+
+    const LOUD: i16 = 30_000;
 
     impl Echo for Canyon {
         fn listener(&self) -> Box<dyn EchoListener> {
@@ -61,7 +72,11 @@ mod tests {
 
     impl EchoListener for Canyon {
         fn hear(&mut self, pcm: &[i16], _: Instant) -> EchoReply {
-            if pcm.iter().all(|sample| *sample == 0) { EchoReply::Interrupt } else { EchoReply::Say }
+            match pcm {
+                [0, ..] => EchoReply::Interrupt,
+                [LOUD, rest @ ..] => EchoReply::Instead(rest.to_vec()),
+                _ => EchoReply::Say,
+            }
         }
     }
 
@@ -75,15 +90,21 @@ mod tests {
         json.filter_map(|json| json.split('"').nth(3).map(str::to_owned)).collect()
     }
 
-    #[test]
-    fn each_piece_is_said_at_once_and_an_interruption_ends_the_block_before() {
+    /// A model with an open prompt and an open ear.
+    fn listening(now: Instant) -> Model {
         let settings = Settings { echo: Some(Arc::new(Canyon)), ..Settings::default() };
-        let now = Instant::now();
         let mut model =
             Model::new(settings.into(), Generation::V2, Uuid::nil(), Entropy::from_seed(1), Vec::new(), now);
         let prompt = Input::PromptStarted { prompt: "P".into(), output_rate: SampleRate::Hz8000, tools: Vec::new() };
         model.handle_input(prompt, now);
         model.handle_input(Input::AudioOpened { rate: SampleRate::Hz8000, answers: true }, now);
+        model
+    }
+
+    #[test]
+    fn each_piece_is_said_at_once_and_an_interruption_ends_the_block_before() {
+        let now = Instant::now();
+        let mut model = listening(now);
         model.handle_input(Input::LiveText("hello".into()), now);
         assert_eq!(events(&mut model), [""; 0], "text is no sound");
         let opened = ["contentStart", "textOutput", "contentEnd", "contentStart", "audioOutput"];
@@ -94,5 +115,20 @@ mod tests {
         model.handle_input(Input::Audio(vec![0; 160]), now);
         let interrupted = ["contentEnd", "contentStart", "textOutput", "contentEnd"];
         assert_eq!(events(&mut model), [&interrupted[..], &opened[..]].concat());
+    }
+
+    #[test]
+    fn what_is_to_be_said_instead_is_said_and_nothing_is_no_audio() {
+        let now = Instant::now();
+        let mut model = listening(now);
+        model.handle_input(Input::Audio(vec![LOUD]), now);
+        assert_eq!(events(&mut model), [""; 0]);
+        model.handle_input(Input::Audio(vec![LOUD, 1, 2, 3]), now);
+        let outputs = std::iter::from_fn(|| model.poll_output());
+        let voice = outputs.filter_map(|output| match output {
+            Output::Note(Note::Voice(pcm)) => Some(pcm),
+            Output::Note(_) | Output::Event(_) | Output::Audio(_) | Output::Fault(_) | Output::TimeOut(..) => None,
+        });
+        assert_eq!(voice.collect::<Vec<_>>(), [[1, 2, 3]]);
     }
 }

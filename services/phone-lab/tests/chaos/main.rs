@@ -1,0 +1,7 @@
+//! Chaos runs of the real binaries.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod command;
+mod runs;
+mod support;
