@@ -22,8 +22,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Start everything in one process and play a scenario's calls; exit 0 only if all was heard as it was said.
     Demo(Demo),
-    /// Place one call of a scenario to an edge that runs elsewhere; exit 0 only if the caller heard what was expected.
-    Call(Call),
+    /// Play the calls of scenarios to a server that runs elsewhere; exit 0 only if all were as they should be.
+    Play(Play),
     /// Place many calls at once to an edge that runs elsewhere, and follow every frame; exit 0 only if all is as it was
     /// sent.
     Load(Load),
@@ -63,23 +63,43 @@ pub(crate) struct Demo {
 }
 
 #[derive(Args)]
-pub(crate) struct Call {
+pub(crate) struct Play {
+    /// Scenario files; the lab's own scenario if left out.
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenarios: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) line: Line,
     #[command(flatten)]
     pub(crate) to_twilio: TwilioNetwork,
-    /// Scenario file; the lab's own if left out.
-    #[arg(long)]
-    pub(crate) scenario: Option<PathBuf>,
-    /// Which of the scenario's calls; the first if left out.
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// Folder for the recording and the transcript; none are left if left out.
+    #[command(flatten)]
+    pub(crate) to_bedrock: BedrockNetwork,
+    /// A call to play, by its name; all if left out. May be repeated.
+    #[arg(long, value_name = "CALL")]
+    pub(crate) only: Vec<String>,
+    /// Folder for each call's recording and report; none are left if left out.
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
+    /// Gets the report as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Gets the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
     /// Seed of everything that the lab draws.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// How many calls are up at a time. Not with --bedrock-listen: nothing would say whose session is whose.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..), conflicts_with = "bedrock_listen")]
+    pub(crate) parallel: u16,
+    /// Serve the simulated Bedrock here, with each scenario's model, for the edge's worker to use.
+    #[arg(long, requires = "ca_out")]
+    pub(crate) bedrock_listen: Option<SocketAddr>,
+    /// Where to write the certificate authority that the worker must trust (AWS_CA_BUNDLE).
+    #[arg(long, requires = "bedrock_listen")]
+    pub(crate) ca_out: Option<PathBuf>,
+    /// Factor on the model's pauses and delays.
+    #[arg(long, default_value = "1", value_parser = pace, requires = "bedrock_listen")]
+    pub(crate) pace: Pace,
 }
 
 /// The edge that is called.

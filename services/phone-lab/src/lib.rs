@@ -2,14 +2,14 @@
 //!
 //! - [`bedrock`] and [`twilio`] are the two simulators, each usable without the other.
 //! - [`tones`] is how text becomes sound and is understood again; [`mulaw`] and [`speech`] carry it.
-//! - [`scenario`] says who does what; [`oracle`] whether everything was heard as it was said; [`recording`] keeps it.
+//! - [`scenario`] says who does what; [`oracle`] whether everything was heard as it was said; [`report`] and
+//!   [`recording`] keep it.
 //! - [`pair`] starts the services under test in this process, for the demo and for tests.
 //! - [`probe`] compares the simulators with the real services.
 //! - [`network`] is what lies between the lab and what is under test, if anything is to.
-//! - [`demo`], [`call`], [`load`] and [`chaos`] are commands of the binary.
+//! - [`demo`], [`play`], [`load`] and [`chaos`] are commands of the binary.
 
 pub mod bedrock;
-pub mod call;
 pub mod chaos;
 pub mod demo;
 pub mod load;
@@ -17,8 +17,10 @@ pub mod mulaw;
 pub mod network;
 pub mod oracle;
 pub mod pair;
+pub mod play;
 pub mod probe;
 pub mod recording;
+pub mod report;
 pub mod scenario;
 mod show;
 pub mod speech;

@@ -184,13 +184,8 @@ async fn stopped(stop: &CancellationToken) {
 
 /// What the lab's own model noticed, once its sessions are over.
 pub async fn model_report(server: &Server) -> ModelReport {
-    let none_left = async {
-        while server.live_sessions() > 0 {
-            tokio::time::sleep(TICK).await;
-        }
-    };
-    // A session that stays open is reported as one.
-    let _ = tokio::time::timeout(SESSIONS_END_WITHIN, none_left).await;
+    // A session that stays open is one that did not end by the book.
+    server.sessions_end_within(SESSIONS_END_WITHIN).await;
     let sessions = server.reports();
     let ends = || sessions.iter().map(|session| session.end.as_ref());
     ModelReport {

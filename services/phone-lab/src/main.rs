@@ -23,27 +23,26 @@ use offhook_hosting::{
 };
 use phone_lab::{
     bedrock::{self, CertificateAuthority, ModelEvent, ModelEventKind, Server},
-    call, demo,
+    demo,
     load::{self, Ears, Hears},
     network::Conditions,
-    scenario::{Scenario, ScenarioCall},
+    play::{self, wait_for},
+    report::junit::junit,
+    scenario::Scenario,
     twilio::{Account, Settings, url::Url},
 };
 use tokio::{net::TcpListener, sync::broadcast::error::RecvError};
-use tokio_util::sync::CancellationToken;
 
-use cli::{Bedrock, Call, Cli, Command, Demo, Line, Load};
+use cli::{Bedrock, Cli, Command, Demo, Line, Load, Play};
 
 /// Unless told how long the ramp lasts, calls are placed this far apart.
 const CALL_EVERY: Duration = Duration::from_millis(100);
-/// How often it is seen whether the edge is there.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo(demo) => run_demo(demo).await,
-        Command::Call(call) => run_call(call).await,
+        Command::Play(play) => run_play(play).await,
         Command::Load(load) => run_load(load).await,
         Command::Chaos(flags) => phone_lab::chaos::run(flags).await,
         Command::Bedrock(bedrock) => run_bedrock(bedrock).await.map(|()| true),
@@ -65,7 +64,7 @@ async fn main() -> ExitCode {
 
 fn scenario(file: Option<PathBuf>) -> anyhow::Result<Scenario> {
     match file {
-        Some(file) => Scenario::from_file(&file).with_context(|| file.display().to_string()),
+        Some(file) => Ok(Scenario::from_file(&file)?),
         None => Ok(Scenario::demo()),
     }
 }
@@ -73,12 +72,13 @@ fn scenario(file: Option<PathBuf>) -> anyhow::Result<Scenario> {
 async fn run_demo(options: Demo) -> anyhow::Result<bool> {
     let telemetry = Arc::new(start_telemetry()?);
     let scenario = scenario(options.scenario)?.under(options.to_twilio.conditions(), options.to_bedrock.conditions());
-    let good = demo::run(scenario, options.pace, options.seed, &options.out, Arc::clone(&telemetry)).await?;
+    let run = demo::run(scenario, options.pace, options.seed, &options.out, Arc::clone(&telemetry)).await?;
+    print!("{run}");
     if let Some(telemetry) = Arc::into_inner(telemetry) {
         // Blocks while it sends what is left.
         tokio::task::spawn_blocking(|| telemetry.shut_down()).await?;
     }
-    Ok(good)
+    Ok(run.good)
 }
 
 /// As the services have it, but without a log unless `RUST_LOG` is set: the demo's own lines are enough.
@@ -93,11 +93,46 @@ fn start_telemetry() -> anyhow::Result<Telemetry> {
     Telemetry::start("phone-lab", &config)
 }
 
-async fn run_call(options: Call) -> anyhow::Result<bool> {
-    let scenario = scenario(options.scenario)?.under(options.to_twilio.conditions(), None);
-    let call = one_call(scenario, options.name.as_deref())?;
-    let settings = settings(&options.line)?;
-    call::run(call, settings, options.seed, options.out.as_deref()).await
+async fn run_play(options: Play) -> anyhow::Result<bool> {
+    let (twilio_network, bedrock_network) = (options.to_twilio.conditions(), options.to_bedrock.conditions());
+    anyhow::ensure!(
+        bedrock_network.is_none() || options.bedrock_listen.is_some(),
+        "--bedrock-network needs --bedrock-listen"
+    );
+    let scenarios = Scenario::from_files(&options.scenarios)?.into_iter();
+    let scenarios = scenarios.map(|scenario| scenario.under(twilio_network, bedrock_network)).collect();
+    let twilio = settings(&options.line)?;
+    // Before the first call rather than after the last: a folder that is not there is noticed at once.
+    let (junit_file, json_file) = (created(options.junit, "--junit")?, created(options.json, "--json")?);
+    let lifecycle = Lifecycle::default();
+    lifecycle.listen_for_signals()?;
+    let model = match (options.bedrock_listen, options.ca_out) {
+        (Some(listen), Some(ca_out)) => {
+            let ca = CertificateAuthority::new()?;
+            ca.write_pem(&ca_out).with_context(|| format!("--ca-out {}", ca_out.display()))?;
+            let settings = bedrock::Settings { pace: options.pace, ..bedrock::Settings::default() };
+            Some(play::Model { listen, settings, ca, ca_out })
+        }
+        (_, _) => None,
+    };
+    let (only, seed, parallel, out) = (options.only, options.seed, usize::from(options.parallel), options.out);
+    let play = play::Play { twilio, scenarios, only, seed, parallel, out, model };
+    let run = play.run(lifecycle.soft_stop()).await?;
+    if let Some((mut file, name)) = junit_file {
+        file.write_all(junit(&run)?.as_bytes()).context(name)?;
+    }
+    if let Some((mut file, name)) = json_file {
+        file.write_all(&serde_json::to_vec_pretty(&run)?).context(name)?;
+    }
+    print!("\n{run}");
+    Ok(run.good)
+}
+
+/// The file, and what to call it when something is wrong with it.
+fn created(file: Option<PathBuf>, flag: &str) -> anyhow::Result<Option<(File, String)>> {
+    let Some(path) = file else { return Ok(None) };
+    let name = format!("{flag} {}", path.display());
+    Ok(Some((File::create(path).with_context(|| name.clone())?, name)))
 }
 
 async fn run_load(options: Load) -> anyhow::Result<bool> {
@@ -167,13 +202,6 @@ async fn serve_echo(
     Ok(server)
 }
 
-/// Returns once something listens there, or it is time to stop.
-async fn wait_for(edge: SocketAddr, stop: &CancellationToken) {
-    while !stop.is_cancelled() && tokio::net::TcpStream::connect(edge).await.is_err() {
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-}
-
 fn settings(line: &Line) -> anyhow::Result<Settings> {
     let public_url = Url::parse(&line.public_url).context("--public-url")?;
     let mut settings = Settings::new(address(&line.edge)?, &public_url);
@@ -181,16 +209,6 @@ fn settings(line: &Line) -> anyhow::Result<Settings> {
         settings.account = Account { auth_token: signing.trim().to_owned(), ..settings.account };
     }
     Ok(settings)
-}
-
-fn one_call(scenario: Scenario, name: Option<&str>) -> anyhow::Result<ScenarioCall> {
-    let names: Vec<_> = scenario.calls.iter().map(|call| call.name.clone()).collect();
-    let mut calls = scenario.calls.into_iter();
-    let call = match name {
-        Some(name) => calls.find(|call| call.name == name),
-        None => calls.next(),
-    };
-    call.with_context(|| format!("--name: the scenario's calls are {}", names.join(", ")))
 }
 
 fn address(edge: &str) -> anyhow::Result<SocketAddr> {

@@ -4,8 +4,11 @@
 //! line does to them. What was cut is excused only by what cut it: an interrupted sentence by a `clear` at the moment it
 //! broke off, a last one by the caller's hanging up in it.
 
+mod expected;
+
 use std::time::Duration;
 
+pub use self::expected::{answer_times, unmet};
 use crate::{
     bedrock::{HeardUtterance, SaidUtterance, SessionEnd, SessionReport},
     mulaw, tones,
@@ -27,16 +30,37 @@ const CUT: char = '\u{fffd}';
 /// `<Say>`: the words of a human who was dialled.
 pub fn differences(call: &CallReport, sessions: &[SessionReport], others: &[String]) -> Vec<String> {
     let mut differences: Vec<String> = bad_end(call).into_iter().collect();
+    differences.extend(conversation(call, sessions, others));
+    differences.extend(logged(call));
+    differences
+}
+
+/// Same, of the words and the model's sessions alone.
+///
+/// A session that an injected fault ended was not ended by its client: nothing is held against it but what it was told
+/// wrong. Its last words may break off, on the caller's side anywhere, and what the caller said before the next session
+/// heard something may be lost.
+pub fn conversation(call: &CallReport, sessions: &[SessionReport], others: &[String]) -> Vec<String> {
+    let mut differences = Vec::new();
     agent_heard(call, sessions, &mut differences);
     differences.extend(caller_heard(call, sessions, others).err());
     for session in sessions {
-        if session.end != Some(SessionEnd::ByTheBook) {
+        if session.end != Some(SessionEnd::ByTheBook) && !was_struck(session) {
             differences.push(format!("the model's session did not end by the book: {:?}", session.end));
         }
         differences.extend(session.violations.iter().map(|violation| format!("the model was told wrong: {violation}")));
     }
-    differences.extend(logged(call));
     differences
+}
+
+/// Whether an injected fault ended it.
+pub(crate) fn was_struck(session: &SessionReport) -> bool {
+    matches!(session.end, Some(SessionEnd::Fault(_)))
+}
+
+/// What those said who were brought into the call.
+pub fn human_words(call: &CallReport) -> Vec<String> {
+    call.parties.iter().flat_map(|party| &party.said).map(|utterance| utterance.text.clone()).collect()
 }
 
 /// An end that no caller wants.
@@ -77,23 +101,36 @@ pub fn missing(call: &CallReport, hears: &[String]) -> Vec<String> {
 }
 
 fn agent_heard(call: &CallReport, sessions: &[SessionReport], differences: &mut Vec<String>) {
-    let mut heard = sessions.iter().flat_map(|session| &session.heard);
+    let heard: Vec<_> = sessions.iter().flat_map(|session| &session.heard).collect();
+    let mut next = 0;
     for said in call.said.iter().filter(|said| !said_to_somebody_else(said, call)) {
-        match heard.next() {
-            Some(heard) if same_sound(said, heard) => {}
+        match heard.get(next) {
+            Some(heard) if same_sound(said, heard) => next += 1,
             // A caller who hangs up while speaking is heard in part, or not at all.
-            Some(_) | None if ends_with_the_call(said, call) => {}
+            Some(_) | None if ends_with_the_call(said, call) => next += 1,
+            Some(_) | None if is_after_a_fault(sessions, next) => {}
             Some(heard) => {
-                differences.push(format!("the caller said {:?}, the agent heard {:?}", said.text, heard.text))
+                differences.push(format!("the caller said {:?}, the agent heard {:?}", said.text, heard.text));
+                next += 1;
             }
             None => differences.push(format!("the caller said {:?}, the agent heard nothing", said.text)),
         }
     }
-    differences.extend(heard.map(|heard| format!("the agent heard {:?}, which nobody said", heard.text)));
+    let ghosts = heard.iter().skip(next);
+    differences.extend(ghosts.map(|heard| format!("the agent heard {:?}, which nobody said", heard.text)));
+}
+
+/// Whether a fault ended a session after so many utterances had been heard, in it and before.
+fn is_after_a_fault(sessions: &[SessionReport], heard: usize) -> bool {
+    let mut so_far = 0;
+    sessions.iter().any(|session| {
+        so_far += session.heard.len();
+        was_struck(session) && so_far == heard
+    })
 }
 
 /// Whether somebody who had been brought into the call heard it.
-fn said_to_somebody_else(said: &Utterance, call: &CallReport) -> bool {
+pub(crate) fn said_to_somebody_else(said: &Utterance, call: &CallReport) -> bool {
     let connected = call.timeline.iter().find(|event| event.what == Happening::Connected);
     let words = squeezed(&said.text);
     connected.is_some_and(|connected| connected.at <= said.at)
@@ -104,12 +141,15 @@ fn said_to_somebody_else(said: &Utterance, call: &CallReport) -> bool {
 }
 
 fn same_sound(said: &Utterance, heard: &HeardUtterance) -> bool {
-    if squeezed(&said.text) == squeezed(&heard.text) {
-        return true;
-    }
+    squeezed(&said.text) == squeezed(&heard.text) || recording_in(said, heard).is_some()
+}
+
+/// Where in a recording that was said stands what was heard, if that is all of its sound.
+pub(crate) fn recording_in(said: &Utterance, heard: &HeardUtterance) -> Option<usize> {
     let line: Vec<i16> = said.pcm.iter().map(|&sample| mulaw::decode(mulaw::encode(sample))).collect();
     let enough = heard.pcm.len() as f64 >= sound(&line) as f64 * (1.0 - QUIET_EDGES);
-    enough && !heard.pcm.is_empty() && line.windows(heard.pcm.len()).any(|window| window == heard.pcm)
+    let is_there = enough && !heard.pcm.is_empty();
+    line.windows(heard.pcm.len().max(1)).position(|window| is_there && window == heard.pcm)
 }
 
 /// How long a recording sounds, from its first loud sample to its last.
@@ -120,9 +160,13 @@ fn sound(pcm: &[i16]) -> usize {
 }
 
 fn caller_heard(call: &CallReport, sessions: &[SessionReport], others: &[String]) -> Result<(), String> {
-    let said = sessions.iter().flat_map(|session| &session.said).collect();
+    let (mut said, mut struck) = (Vec::new(), Vec::new());
+    for session in sessions {
+        said.extend(&session.said);
+        struck.resize(said.len(), was_struck(session).then_some(said.len()));
+    }
     let others = call.spoken_by_twilio.iter().chain(others).map(|words| squeezed(words)).collect();
-    let mut listening = Listening { call, said, next: 0, others };
+    let mut listening = Listening { call, said, struck, next: 0, others };
     for utterance in &call.heard {
         listening.follow(utterance)?;
     }
@@ -133,6 +177,8 @@ fn caller_heard(call: &CallReport, sessions: &[SessionReport], others: &[String]
 struct Listening<'a> {
     call: &'a CallReport,
     said: Vec<&'a SaidUtterance>,
+    /// For each sentence of a session that a fault ended, the first sentence of the next session.
+    struck: Vec<Option<usize>>,
     next: usize,
     others: Vec<String>,
 }
@@ -150,15 +196,19 @@ impl Listening<'_> {
                 self.next += 1;
             } else if let Some(after) = self.others.iter().find_map(|words| strip(rest, words)) {
                 rest = after;
+            } else if self.was_keyed(utterance)
+                && self.others.iter().any(|words| words.starts_with(rest.trim_end_matches(CUT)))
+            {
+                return Ok(());
             } else if let Some(words) = words
-                && self.was_cut(self.next, utterance)
+                && (self.was_cut(self.next, utterance) || self.is_struck(self.next))
                 && words.starts_with(rest.trim_end_matches(CUT))
             {
-                self.next += 1;
+                self.next = self.after_cut(self.next);
                 return Ok(());
-            } else if self.is_interrupted(self.next) {
-                // Nothing of it was played before the clear.
-                self.next += 1;
+            } else if self.is_interrupted(self.next) || self.is_struck(self.next) {
+                // Nothing of it was played before the clear, or before the session was lost.
+                self.next = self.after_cut(self.next);
             } else {
                 return Err(match self.said.get(self.next) {
                     Some(sentence) => format!("the agent said {:?}, the caller heard {rest:?}", sentence.text),
@@ -180,7 +230,7 @@ impl Listening<'_> {
                 self.call.clears.len()
             ));
         }
-        let unheard = (self.next..self.said.len()).find(|&at| !self.is_interrupted(at));
+        let unheard = (self.next..self.said.len()).find(|&at| !self.is_interrupted(at) && !self.is_struck(at));
         match unheard {
             Some(at) if !self.caller_left_unanswered() => {
                 Err(format!("the agent said {:?}, the caller heard nothing of it", self.said[at].text))
@@ -196,6 +246,13 @@ impl Listening<'_> {
         (self.is_interrupted(sentence) && cleared) || ends_with_the_call(utterance, self.call)
     }
 
+    /// Whether a key was pressed where the utterance ends: it cuts what Twilio says in a `<Gather>`.
+    fn was_keyed(&self, utterance: &Utterance) -> bool {
+        let end = utterance.at + utterance.lasted;
+        let mut keys = self.call.timeline.iter().filter(|event| matches!(event.what, Happening::Pressed { .. }));
+        keys.any(|key| end.abs_diff(key.at) < TOGETHER)
+    }
+
     fn is_interrupted(&self, sentence: usize) -> bool {
         self.said.get(sentence).is_some_and(|sentence| sentence.interrupted_at_sample.is_some())
     }
@@ -205,6 +262,15 @@ impl Listening<'_> {
         let interrupted = self.said.len().checked_sub(1).is_some_and(|last| self.is_interrupted(last));
         let in_it = self.call.heard.last().is_some_and(|heard| ends_with_the_call(heard, self.call));
         !self.call.network.is_empty() && interrupted && in_it
+    }
+
+    fn is_struck(&self, sentence: usize) -> bool {
+        self.struck.get(sentence).is_some_and(Option::is_some)
+    }
+
+    /// The sentence that may be heard next: a session that was lost says no more.
+    fn after_cut(&self, sentence: usize) -> usize {
+        self.struck.get(sentence).copied().flatten().unwrap_or(sentence + 1)
     }
 
     /// Whether the caller hung up while the agent was speaking, or before it had begun.
@@ -221,11 +287,16 @@ fn strip<'a>(rest: &'a str, words: &str) -> Option<&'a str> {
 }
 
 /// Whether the caller hung up in the middle of it.
-fn ends_with_the_call(utterance: &Utterance, call: &CallReport) -> bool {
-    let ended = call.timeline.last().map_or(Duration::ZERO, |event| event.at);
+pub(crate) fn ends_with_the_call(utterance: &Utterance, call: &CallReport) -> bool {
     let hung_up = call.timeline.iter().find(|event| event.what == Happening::HungUp);
-    let over = hung_up.map_or(ended, |event| event.at);
+    let over = hung_up.map_or(over_at(call), |event| event.at);
     call.end == CallEnd::CallerHungUp && utterance.at + utterance.lasted + TOGETHER >= over
+}
+
+/// When the call was over: callbacks may be told of it later.
+pub(crate) fn over_at(call: &CallReport) -> Duration {
+    let ended = call.timeline.iter().find(|event| matches!(event.what, Happening::Ended { .. }));
+    ended.or(call.timeline.last()).map_or(Duration::ZERO, |event| event.at)
 }
 
 /// Words as they can be said, without spaces: silence between sentences is not compared.

@@ -1,22 +1,33 @@
 //! Scenarios: how the simulated model reacts, who calls it, and what they must hear.
 
-use std::path::Path;
+mod expect;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 
+pub use self::expect::{Ending, Expect};
 use crate::{
     bedrock::Script,
     network::{self, Conditions},
-    twilio::CallerScript,
+    twilio::{CallOptions, CallerScript, Delivery},
 };
 
 const DEMO: &str = include_str!("../scenarios/demo.yaml");
+const DEMO_NAME: &str = "demo";
 
-/// A model and its callers, from a YAML file, such as `scenarios/demo.yaml`. The documentation lists what can be said.
+/// A model and its callers, from a YAML file; `scenarios/demo.yaml` shows most of what can be said.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// How the model reacts to what it hears.
+    /// The file's name without its ending. Not in the file.
+    #[serde(skip)]
+    pub name: String,
+    /// How the model reacts to what it hears. A scenario for a server with a model of its own has none.
+    #[serde(default)]
     pub model: Script,
     /// What the network between Bedrock and its clients is like.
     #[serde(default, deserialize_with = "network::of_bedrock")]
@@ -33,12 +44,25 @@ pub struct ScenarioCall {
     pub name: String,
     /// Who calls and what they do.
     pub caller: CallerScript,
+    /// How status callbacks are delivered.
+    #[serde(default, deserialize_with = "expect::delivery")]
+    pub callbacks: Delivery,
     /// What the caller must have heard, in this order, from whomever.
     #[serde(default)]
     pub hears: Vec<String>,
     /// What the network between Twilio and the server that it calls is like.
     #[serde(default, deserialize_with = "network::of_twilio")]
     pub network: Option<Conditions>,
+    /// What else must be so.
+    #[serde(default)]
+    pub expect: Expect,
+}
+
+impl ScenarioCall {
+    /// What is special about the call.
+    pub fn options(&self) -> CallOptions {
+        CallOptions { callbacks: self.callbacks, network: self.network.clone(), ..CallOptions::default() }
+    }
 }
 
 /// Why a file is no scenario.
@@ -59,12 +83,29 @@ pub enum ScenarioError {
     /// There is nobody to call.
     #[error("the scenario has no calls")]
     NoCalls,
+    /// Two files have a call of the same name, or the same name themselves.
+    #[error("{what} is in {} and in {}: give one of them another name", .files[0].display(), .files[1].display())]
+    Clash {
+        /// What they have in common.
+        what: String,
+        /// Both.
+        files: [PathBuf; 2],
+    },
+    /// Which file is wrong.
+    #[error("{}", .file.display())]
+    In {
+        /// Which.
+        file: PathBuf,
+        /// How.
+        source: Box<ScenarioError>,
+    },
 }
 
 impl Scenario {
     /// The one that comes with the lab.
     pub fn demo() -> Self {
-        Self::from_yaml(DEMO).expect("the lab's own scenario is right: a test reads it")
+        let demo = Self::from_yaml(DEMO).expect("the lab's own scenario is right: a test reads it");
+        Self { name: DEMO_NAME.to_owned(), ..demo }
     }
 
     /// Reads a file.
@@ -72,7 +113,34 @@ impl Scenario {
     /// # Errors
     /// If it cannot be read, or says something that nobody could do.
     pub fn from_file(path: &Path) -> Result<Self, ScenarioError> {
-        Self::from_yaml(&std::fs::read_to_string(path)?)
+        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let read = std::fs::read_to_string(path).map_err(ScenarioError::from);
+        let scenario = read.and_then(|text| Self::from_yaml(&text));
+        let scenario =
+            scenario.map_err(|error| ScenarioError::In { file: path.to_owned(), source: Box::new(error) })?;
+        Ok(Self { name, ..scenario })
+    }
+
+    /// Reads files that are played together; the lab's own scenario if there are none. The names of calls are names of
+    /// files that are left, so no two may be the same, whatever file they are in.
+    ///
+    /// # Errors
+    /// If one cannot be read or says something that nobody could do, or two do not go together.
+    pub fn from_files(paths: &[PathBuf]) -> Result<Vec<Self>, ScenarioError> {
+        if paths.is_empty() {
+            return Ok(vec![Self::demo()]);
+        }
+        let scenarios = paths.iter().map(|path| Self::from_file(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut seen: BTreeMap<String, &PathBuf> = BTreeMap::new();
+        for (scenario, path) in scenarios.iter().zip(paths) {
+            let calls = scenario.calls.iter().map(|call| format!("call {:?}", call.name));
+            for what in calls.chain([format!("a scenario named {:?}", scenario.name)]) {
+                if let Some(other) = seen.insert(what.clone(), path) {
+                    return Err(ScenarioError::Clash { what, files: [other.clone(), path.clone()] });
+                }
+            }
+        }
+        Ok(scenarios)
     }
 
     /// The same under these conditions, where they are given, instead of its own.
@@ -130,6 +198,29 @@ mod tests {
         let (twilio, bedrock) = ("jitter=3ms".parse().unwrap(), "jitter=4ms".parse().unwrap());
         let other = networks(own.under(Some(&twilio), Some(&bedrock)));
         assert_eq!(other, (text("jitter=4ms"), vec![text("jitter=3ms"), text("jitter=3ms")]));
+    }
+
+    #[test]
+    fn names_must_differ_over_all_files() {
+        let folder = std::env::temp_dir().join(format!("phone-lab-scenarios-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = |name: &str, call: &str| {
+            let path = folder.join(name);
+            let yaml = format!("calls: [{{name: {call}, caller: {{from: a, to: b, steps: []}}}}]");
+            std::fs::write(&path, yaml).unwrap();
+            path
+        };
+        let (one, two, three) = (file("one.yaml", "a"), file("two.yaml", "b"), file("three.yaml", "a"));
+        let read = Scenario::from_files(&[one.clone(), two.clone()]).unwrap();
+        assert_eq!(read.iter().map(|scenario| scenario.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+        let clash = Scenario::from_files(&[one.clone(), two, three]).unwrap_err().to_string();
+        assert!(clash.contains("\"a\"") && clash.contains("one.yaml") && clash.contains("three.yaml"), "{clash}");
+        let twice = Scenario::from_files(&[one.clone(), one]).unwrap_err().to_string();
+        assert!(twice.contains("another name"), "{twice}");
+        let missing = Scenario::from_files(&[folder.join("none.yaml")]).unwrap_err();
+        assert!(missing.to_string().ends_with("none.yaml"), "{missing}");
+        assert_eq!(Scenario::from_files(&[]).unwrap()[0].name, "demo");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

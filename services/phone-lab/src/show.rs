@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     bedrock::{ModelEvent, ModelEventKind},
+    report::timeline::without_ticket,
     twilio::{CallEvent, Happening},
 };
 
@@ -25,6 +26,8 @@ impl Show {
         match &event.what {
             Happening::Answered => line("twilio", "answered"),
             Happening::Requested { method, path } => line("twilio", &format!("{method} {}", without_ticket(path))),
+            // What the document says is seen in what follows; who is called back is in the report.
+            Happening::Document { .. } | Happening::CalledBack { .. } => {}
             Happening::StreamStarted { .. } => line("twilio", "media stream is up"),
             Happening::StreamEnded { .. } => line("twilio", "media stream is over"),
             Happening::CallerSpeaks { text } => line("caller", &format!("says    {text:?}")),
@@ -63,9 +66,4 @@ impl Show {
 
 fn print(at: Duration, who: &str, what: &str) {
     println!("{:8.2}s  {who:<7} {what}", at.as_secs_f64());
-}
-
-/// A ticket is a secret, even the lab's.
-fn without_ticket(path: &str) -> &str {
-    path.split_once("/media-stream/").map_or(path, |_| "/media-stream/…")
 }

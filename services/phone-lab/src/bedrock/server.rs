@@ -23,6 +23,7 @@ use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{broadcast, oneshot},
+    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -44,6 +45,8 @@ use super::{
 use crate::network::{Line, LineReport, Network, Record};
 
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
+/// How often it is seen whether sessions are still open.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Events kept for a watcher that lags.
 const WATCH_BACKLOG: usize = 4096;
 /// Reports kept for reading; earlier ones are not.
@@ -128,6 +131,16 @@ impl Server {
     /// How many sessions are open.
     pub fn live_sessions(&self) -> usize {
         self.shared.live.load(Ordering::Relaxed)
+    }
+
+    /// Waits until no session is open, for at most `limit`, and says whether none is.
+    pub async fn sessions_end_within(&self, limit: Duration) -> bool {
+        let none_left = async {
+            while self.live_sessions() > 0 {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        timeout(limit, none_left).await.is_ok()
     }
 
     /// How many connections are open.

@@ -135,3 +135,44 @@ fn what_is_said_to_somebody_who_was_brought_in_is_not_for_the_agent() {
     transferred.parties[0].heard.clear();
     assert_eq!(found(&transferred), 1, "nor did they hear it");
 }
+
+#[test]
+fn a_session_that_a_fault_ended_may_break_off_but_not_skip() {
+    let struck = |said: &[(&str, Option<usize>)]| SessionReport {
+        end: Some(SessionEnd::Fault("stream reset".into())),
+        ..session(&[], said)
+    };
+    let apology = |heard: &str| {
+        let mut call = call(&[], &[(0, heard), (3, "sorry")], CallEnd::HungUpByDocument);
+        call.spoken_by_twilio = vec!["Sorry".into()];
+        call
+    };
+    let said = [("Hello.", None), ("How are you?", None), ("Well?", None)];
+    assert!(is_good(&apology("hello."), struck(&said)), "what was queued may be lost with the session");
+    assert!(is_good(&apology("hello. how a\u{fffd}"), struck(&said)));
+    assert!(!is_good(&apology("hello. well?"), struck(&said)), "a sentence in between is missing");
+    assert!(!is_good(&apology("hello. how a\u{fffd}"), session(&[], &said)), "no fault, no excuse");
+}
+
+#[test]
+fn what_the_caller_says_between_a_fault_and_the_next_session_may_be_lost() {
+    let call = call(&[(0, "one"), (2, "two"), (4, "three")], &[], CallEnd::HungUpByDocument);
+    let end = |end| SessionReport { end: Some(end), ..session(&["one"], &[]) };
+    let fault = || SessionEnd::Fault("stream reset".into());
+    let next = |heard: &[&str]| session(heard, &[]);
+    assert!(differences(&call, &[end(fault()), next(&["three"])], &[]).is_empty());
+    assert!(differences(&call, &[end(fault())], &[]).is_empty());
+    assert!(!differences(&call, &[end(fault()), next(&["three", "two"])], &[]).is_empty());
+    assert!(!differences(&call, &[end(SessionEnd::ByTheBook), next(&["three"])], &[]).is_empty(), "no fault");
+}
+
+#[test]
+fn a_key_cuts_what_twilio_says() {
+    let mut keyed = call(&[], &[(0, "press one for a\u{fffd}"), (3, "hello.")], CallEnd::HungUpByDocument);
+    keyed.spoken_by_twilio = vec!["Press one for a person.".to_owned()];
+    assert!(!is_good(&keyed, session(&[], &[("Hello.", None)])), "no key was pressed");
+    keyed.timeline = vec![CallEvent { at: Duration::from_secs(1), what: Happening::Pressed { digit: '1' } }];
+    assert!(is_good(&keyed, session(&[], &[("Hello.", None)])));
+    keyed.timeline[0].at = Duration::from_secs(2);
+    assert!(!is_good(&keyed, session(&[], &[("Hello.", None)])), "it was pressed later");
+}

@@ -172,16 +172,16 @@ impl Call {
             | CallStatus::Canceled => 487,
         };
         self.progress.ended(status, sip_response);
-        let mut findings = self.progress.into_courier().finish().await;
+        let mut delivered = self.progress.into_courier().finish().await;
         for courier in self.couriers {
-            findings.extend(courier.finish().await);
+            delivered.extend(courier.finish().await);
         }
         if let Some((takes, courier)) = verdict
             && takes <= self.phone.now()
         {
-            findings.extend(courier.finish().await);
+            delivered.extend(courier.finish().await);
         }
-        findings.into_iter().for_each(|finding| self.phone.found(finding));
+        delivered.into_iter().for_each(|callback| self.phone.called_back(callback));
         Self::outlive(self.lingering).await;
         self.phone.into_report()
     }

@@ -4,7 +4,10 @@
 //! [`Progress`] is where a call says how it gets on: it enters that in the ledger and tells the status callback
 //! (Twilio docs, "Call resource", `StatusCallback`).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use offhook_hosting::clock::Clock;
 use tokio::{sync::mpsc, time::sleep_until};
@@ -48,13 +51,27 @@ pub(super) struct Callback {
 pub(super) struct Courier {
     clock: Clock,
     outbox: mpsc::Sender<(tokio::time::Instant, Callback)>,
-    worker: AbortOnDropHandle<Vec<Finding>>,
+    worker: AbortOnDropHandle<Vec<Delivered>>,
+}
+
+/// What became of a callback.
+#[derive(Debug)]
+pub(super) struct Delivered {
+    /// When it was sent.
+    pub(super) sent: Instant,
+    /// How long the answer took.
+    pub(super) took: Duration,
+    pub(super) path: String,
+    /// The event, or the state of the call.
+    pub(super) told: String,
+    /// Why it did not get there.
+    pub(super) finding: Option<Finding>,
 }
 
 impl Courier {
     pub(super) fn start(client: Client, delivery: Delivery, clock: Clock) -> Self {
         let (outbox, queue) = mpsc::channel(OUTBOX);
-        Self { clock, outbox, worker: AbortOnDropHandle::new(tokio::spawn(deliver(client, delivery, queue))) }
+        Self { clock, outbox, worker: AbortOnDropHandle::new(tokio::spawn(deliver(client, delivery, clock, queue))) }
     }
 
     /// Takes a callback along. The call never waits for it: beyond the queue it is lost.
@@ -63,7 +80,7 @@ impl Courier {
     }
 
     /// Returns when everything was delivered.
-    pub(super) async fn finish(self) -> Vec<Finding> {
+    pub(super) async fn finish(self) -> Vec<Delivered> {
         drop(self.outbox);
         // A worker that panicked says so by itself.
         self.worker.await.unwrap_or_default()
@@ -73,9 +90,10 @@ impl Courier {
 async fn deliver(
     mut client: Client,
     delivery: Delivery,
+    clock: Clock,
     mut queue: mpsc::Receiver<(tokio::time::Instant, Callback)>,
-) -> Vec<Finding> {
-    let mut findings = Vec::new();
+) -> Vec<Delivered> {
+    let mut delivered = Vec::new();
     while let Some((fired, callback)) = queue.recv().await {
         let batch = match delivery {
             Delivery::Prompt => vec![callback],
@@ -90,10 +108,19 @@ async fn deliver(
             }
         };
         for Callback { url, method, parameters } in batch {
-            findings.extend(client.notify(&url, method, &parameters).await.err());
+            let sent = clock.now();
+            let finding = client.notify(&url, method, &parameters).await.err();
+            let (took, path) = (clock.now() - sent, url.path().to_owned());
+            delivered.push(Delivered { sent, took, path, told: told(&parameters), finding });
         }
     }
-    findings
+    delivered
+}
+
+/// What a callback is about: its event, or the state of the call.
+fn told(parameters: &[(String, String)]) -> String {
+    let value = |name: &str| parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    value("StreamEvent").or_else(|| value("CallStatus")).or_else(|| value("AnsweredBy")).unwrap_or_default()
 }
 
 /// The moments of a call that a status callback can be told.

@@ -164,7 +164,7 @@ impl Outbound {
             Rung::Answered(answering) => *answering,
             Rung::Ended(status, sip_response) => {
                 progress.ended(status, sip_response);
-                for finding in progress.into_courier().finish().await {
+                for finding in progress.into_courier().finish().await.into_iter().filter_map(|told| told.finding) {
                     twilio.ledger.log(Some(&call_sid), None, &finding);
                 }
                 return Some(CallReport { call_sid, ..CallReport::of_nothing(CallEnd::NotAnswered) });

@@ -13,6 +13,7 @@ use offhook_hosting::clock::Clock;
 use tokio::sync::mpsc;
 
 use super::{
+    callbacks::Delivered,
     caller::{Act, Caller, Moment, Span, TICK},
     dtmf,
     ledger::{Ledger, Redirection, Update},
@@ -319,6 +320,14 @@ impl Phone {
 
     pub(super) fn document(&mut self, text: &str) {
         self.report.documents.push(text.to_owned());
+        self.happened(Happening::Document { verbs: verbs(text) });
+    }
+
+    /// Puts on record how a callback went, and what went wrong with it.
+    pub(super) fn called_back(&mut self, Delivered { sent, took, path, told, finding }: Delivered) {
+        let at = sent.saturating_duration_since(self.placed);
+        self.report.timeline.push(CallEvent { at, what: Happening::CalledBack { path, told, took } });
+        finding.into_iter().for_each(|finding| self.found(finding));
     }
 
     pub(super) fn found(&mut self, finding: Finding) {
@@ -364,7 +373,9 @@ impl Phone {
         self.report.network.push(line.report(self.clock.now()));
     }
 
-    pub(super) fn into_report(self) -> CallReport {
+    pub(super) fn into_report(mut self) -> CallReport {
+        // Callbacks are put on record when the call is over.
+        self.report.timeline.sort_by_key(|event| event.at);
         self.report
     }
 
@@ -383,6 +394,20 @@ impl Phone {
             Act::Pressed(_) | Act::HungUp | Act::GaveUp => {}
         }
     }
+}
+
+/// The verbs of a document, each with what it holds.
+fn verbs(document: &str) -> Vec<String> {
+    let Ok(document) = roxmltree::Document::parse(document) else { return Vec::new() };
+    let names = |of: roxmltree::Node<'_, '_>| -> Vec<String> {
+        of.children().filter(|node| node.is_element()).map(|node| node.tag_name().name().to_owned()).collect()
+    };
+    let verbs = document.root_element().children().filter(|node| node.is_element());
+    let verbs = verbs.map(|verb| match (verb.tag_name().name(), names(verb)) {
+        (name, held) if held.is_empty() => name.to_owned(),
+        (name, held) => format!("{name}({})", held.join(", ")),
+    });
+    verbs.collect()
 }
 
 fn utterance(Span { text, from, to }: Span, track: &[i16]) -> Utterance {

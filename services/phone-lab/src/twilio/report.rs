@@ -210,6 +210,21 @@ pub enum Happening {
         /// Where.
         path: String,
     },
+    /// A document was answered, or came by REST.
+    Document {
+        /// Its verbs in order, each with what it holds: `Connect(Stream)`. Empty if it is no TwiML.
+        verbs: Vec<String>,
+    },
+    /// A callback was delivered, or was not.
+    CalledBack {
+        /// Where.
+        path: String,
+        /// What it told: the event, or the state of the call.
+        told: String,
+        /// How long the answer took.
+        #[serde(serialize_with = "seconds")]
+        took: Duration,
+    },
     /// Twilio answered the call.
     Answered,
     /// A media stream is up: `connected` and `start` were sent.

@@ -238,7 +238,8 @@ struct Interrupt {
 #[derive(Deserialize)]
 struct Span(#[serde(deserialize_with = "duration")] Duration);
 
-pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+/// A duration as scenarios have it.
+pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text)
         .map_err(|_| de::Error::custom(format!("expected a duration such as 300ms or 2s, found {text:?}")))

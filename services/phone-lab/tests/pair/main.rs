@@ -10,4 +10,5 @@ mod hang_ups;
 mod mangled;
 mod model_streams;
 mod network;
+mod same_seed;
 mod support;

@@ -29,7 +29,12 @@ pub(crate) async fn start(bedrock: bedrock::Settings) -> Pair {
 /// Same, with more in its environment.
 pub(crate) async fn start_with(bedrock: bedrock::Settings, environment: Vec<(&'static str, String)>) -> Pair {
     let settings = Settings { bedrock, environment, seed: 1 };
-    Pair::start(settings, Arc::new(Telemetry::for_metrics("pair"))).await.unwrap()
+    Pair::start(settings, telemetry()).await.unwrap()
+}
+
+/// What both services report to.
+pub(crate) fn telemetry() -> Arc<Telemetry> {
+    Arc::new(Telemetry::for_metrics("pair"))
 }
 
 /// A caller who takes these steps, a YAML list on one line.
@@ -47,7 +52,7 @@ pub(crate) async fn play(pair: &Pair, caller: CallerScript, options: CallOptions
 
 /// Everything was heard as it was said, and nobody did anything that the other side would refuse.
 pub(crate) fn assert_heard_as_said(call: &CallReport, sessions: &[SessionReport]) {
-    let differences = oracle::differences(call, sessions, &phone_lab::demo::human_words(call));
+    let differences = oracle::differences(call, sessions, &oracle::human_words(call));
     assert_eq!(differences, Vec::<String>::new(), "{call:?}");
 }
 

@@ -16,6 +16,7 @@ mod points;
 mod queues;
 mod rest;
 mod streams;
+mod timeline;
 mod transport;
 mod updates;
 mod webhooks;

@@ -1,0 +1,164 @@
+//! Compares a call with what its scenario expects of it. All of it is known on the caller's side alone.
+
+use std::time::Duration;
+
+use super::{bad_end, logged, missing, over_at, squeezed};
+use crate::{
+    scenario::{Ending, Expect},
+    twilio::{CallReport, Happening, codes},
+};
+
+/// Everything that is not as the scenario says, in words; empty if all is.
+pub fn unmet(call: &CallReport, hears: &[String], expect: &Expect) -> Vec<String> {
+    let mut unmet = missing(call, hears);
+    unmet.extend(unwelcome(call, &expect.not_hears));
+    unmet.extend(match expect.ends {
+        Some(ending) => (Ending::of(call.end) != Some(ending))
+            .then(|| format!("the call was to end as {ending:?}, it ended as {:?}", call.end)),
+        None => bad_end(call),
+    });
+    match &expect.codes {
+        Some(codes) => unmet.extend(other_codes(call, codes)),
+        None => unmet.extend(logged(call)),
+    }
+    if let Some(dials) = expect.dials.as_ref().filter(|dials| **dials != call.dialled) {
+        unmet.push(format!("{dials:?} was to be dialled, {:?} was", call.dialled));
+    }
+    unmet.extend(too_long("the answer was to begin within", expect.answers_within, answer_times(call).max()));
+    unmet.extend(too_long("the line was to be silent for at most", expect.silent_at_most, Some(silence(call))));
+    unmet.extend(too_long("the call was to be over within", expect.within, Some(over_at(call))));
+    unmet
+}
+
+fn unwelcome(call: &CallReport, words: &[String]) -> Vec<String> {
+    let heard: String = call.heard.iter().map(|utterance| squeezed(&utterance.text)).collect();
+    let found = words.iter().filter(|words| heard.contains(&squeezed(words)));
+    found.map(|words| format!("the caller heard {words:?}")).collect()
+}
+
+fn other_codes(call: &CallReport, expected: &[u32]) -> Option<String> {
+    let ignored = |code: u32| code == codes::STREAM_CLOSED && !expected.contains(&code);
+    let mut logged: Vec<_> = call.code_numbers().into_iter().filter(|&code| !ignored(code)).collect();
+    let mut expected = expected.to_vec();
+    logged.sort_unstable();
+    expected.sort_unstable();
+    (logged != expected).then(|| format!("twilio was to log {expected:?}, it would log {logged:?}"))
+}
+
+fn too_long(what: &str, limit: Option<Duration>, took: Option<Duration>) -> Option<String> {
+    let (limit, took) = (limit?, took?);
+    (took > limit).then(|| format!("{what} {limit:?}, it took {took:?}"))
+}
+
+/// From the end of the caller's words to the first sound of each answer.
+pub fn answer_times(call: &CallReport) -> impl Iterator<Item = Duration> {
+    let mut order: Vec<_> = call.said.iter().map(|said| (said, true)).collect();
+    order.extend(call.heard.iter().map(|heard| (heard, false)));
+    order.sort_by_key(|(utterance, _)| utterance.at);
+    let mut ended: Option<Duration> = None;
+    let answers = order.into_iter().filter_map(move |(utterance, said)| {
+        if said {
+            ended = Some(utterance.at + utterance.lasted);
+            return None;
+        }
+        let waited = utterance.at.checked_sub(ended?)?;
+        ended = None;
+        Some(waited)
+    });
+    answers.collect::<Vec<_>>().into_iter()
+}
+
+/// The longest that neither side was to be heard, from the answer to the end.
+fn silence(call: &CallReport) -> Duration {
+    let Some(answered) = call.timeline.iter().find(|event| event.what == Happening::Answered) else {
+        return Duration::ZERO;
+    };
+    let mut sounds: Vec<_> = call.said.iter().chain(&call.heard).map(|sound| (sound.at, sound.lasted)).collect();
+    sounds.push((over_at(call), Duration::ZERO));
+    sounds.sort_unstable();
+    let (mut quiet_since, mut longest) = (answered.at, Duration::ZERO);
+    for (at, lasted) in sounds {
+        longest = longest.max(at.saturating_sub(quiet_since));
+        quiet_since = quiet_since.max(at + lasted);
+    }
+    longest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::twilio::{CallEnd, CallEvent, DebuggerEntry, Utterance};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Answered at 1 s; said from 2 s to 3 s, heard from 5 s to 6 s, hung up by the server at 10 s.
+    fn call() -> CallReport {
+        let mut call = CallReport::of_nothing(CallEnd::HungUpByDocument);
+        let utterance = |text: &str, at| Utterance { text: text.into(), at, lasted: 1000 * MS, pcm: Vec::new() };
+        call.said = vec![utterance("are you there", 2000 * MS)];
+        call.heard = vec![utterance("i am sorry", 5000 * MS)];
+        let ended = Happening::Ended { end: call.end };
+        call.timeline = vec![
+            CallEvent { at: 1000 * MS, what: Happening::Answered },
+            CallEvent { at: 10_000 * MS, what: ended },
+            CallEvent { at: 11_000 * MS, what: Happening::HungUp },
+        ];
+        let entry = |code| DebuggerEntry { code, at: MS, detail: String::new(), stream_sid: None };
+        call.codes = vec![entry(codes::STREAM_CLOSED), entry(codes::RETRIEVAL)];
+        call.dialled = vec!["sip:desk@pbx.example.test".into()];
+        call
+    }
+
+    fn unmet_by(expect: Expect) -> Vec<String> {
+        unmet(&call(), &[], &Expect { codes: expect.codes.clone().or(Some(vec![codes::RETRIEVAL])), ..expect })
+    }
+
+    #[test]
+    fn what_is_as_expected_is_not_mentioned() {
+        let expect = Expect {
+            not_hears: vec!["hello".into()],
+            ends: Some(Ending::Server),
+            codes: Some(vec![codes::RETRIEVAL, codes::STREAM_CLOSED]),
+            dials: Some(vec!["sip:desk@pbx.example.test".into()]),
+            answers_within: Some(2000 * MS),
+            silent_at_most: Some(4000 * MS),
+            within: Some(10_000 * MS),
+        };
+        assert_eq!(unmet(&call(), &["I am".into()], &expect), Vec::<String>::new());
+        assert_eq!(unmet_by(Expect::default()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_expectation_that_is_not_met_is_named() {
+        let wrong = [
+            (Expect { not_hears: vec!["Sorry".into()], ..Expect::default() }, "the caller heard \"Sorry\""),
+            (Expect { ends: Some(Ending::Caller), ..Expect::default() }, "it ended as HungUpByDocument"),
+            (Expect { codes: Some(vec![]), ..Expect::default() }, "it would log [11200]"),
+            (Expect { codes: Some(vec![11200, 11200]), ..Expect::default() }, "to log [11200, 11200]"),
+            (Expect { dials: Some(vec![]), ..Expect::default() }, "[] was to be dialled"),
+            (Expect { answers_within: Some(1999 * MS), ..Expect::default() }, "it took 2s"),
+            (Expect { silent_at_most: Some(3999 * MS), ..Expect::default() }, "it took 4s"),
+            (Expect { within: Some(9999 * MS), ..Expect::default() }, "it took 10s"),
+        ];
+        for (expect, reason) in wrong {
+            let unmet = unmet_by(expect);
+            assert!(unmet.len() == 1 && unmet[0].contains(reason), "{reason}: {unmet:?}");
+        }
+    }
+
+    #[test]
+    fn without_expectations_a_call_is_judged_as_usual() {
+        let unmet = unmet(&call(), &["goodbye".into()], &Expect::default());
+        assert_eq!(unmet.len(), 2, "{unmet:?}");
+        assert!(unmet[0].contains("goodbye") && unmet[1].contains("11200"), "{unmet:?}");
+    }
+
+    #[test]
+    fn a_bad_end_is_fine_where_it_is_expected() {
+        let mut waited = call();
+        waited.end = CallEnd::PatienceEnded;
+        waited.codes.clear();
+        assert_eq!(unmet(&waited, &[], &Expect::default()).len(), 1);
+        assert!(unmet(&waited, &[], &Expect { ends: Some(Ending::OutOfPatience), ..Expect::default() }).is_empty());
+    }
+}

@@ -1,0 +1,129 @@
+//! One call of a scenario, watched from both ends where both are the lab's.
+
+use std::{
+    fs,
+    future::pending,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use offhook_hosting::clock::Clock;
+use tokio::sync::{
+    broadcast::{self, error::RecvError},
+    mpsc,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    bedrock::{ModelEvent, Server},
+    recording,
+    report::{Call, Modelled, Placed},
+    scenario::ScenarioCall,
+    show::Show,
+    twilio::{CallEvent, CallReport, Twilio},
+};
+
+/// How long the model's session may outlive the call: closing by the book takes a few messages.
+const SESSION_ENDS_WITHIN: Duration = Duration::from_secs(5);
+const FORBIDDEN: &str =
+    "403 is what a server answers whose auth token or public URL is another: see --auth-token and --public-url";
+const EVENT_CAPACITY: usize = 1024;
+
+/// Where calls are played.
+#[derive(Clone)]
+pub struct Stage {
+    /// Places them.
+    pub twilio: Twilio,
+    /// The model, if it is the lab's. All its sessions belong to the call that is being played.
+    pub model: Option<Server>,
+    /// Whether what happens is printed while it happens.
+    pub live: bool,
+    /// Gets `NAME.wav` and `NAME.json` of each call.
+    pub out: Option<PathBuf>,
+}
+
+/// Plays a call to its end and judges it.
+///
+/// # Errors
+/// If a file cannot be written.
+pub async fn place(stage: &Stage, scenario: &str, plan: &ScenarioCall) -> anyhow::Result<Call> {
+    if stage.live {
+        println!("\n--- {}", plan.name);
+    }
+    let before = stage.model.as_ref().map_or((0, 0), |model| (model.reports().len(), model.refusals().len()));
+    let placed = Placed { at: Clock.now(), wall: Clock.wall() };
+    let (events, watched) = mpsc::channel(EVENT_CAPACITY);
+    let over = CancellationToken::new();
+    let show = stage.live.then(|| Show::new(placed.at));
+    let model_events = stage.model.as_ref().map(Server::watch);
+    let watching = tokio::spawn(watch(watched, model_events, show, over.clone()));
+    let report = stage.twilio.call_watched(plan.caller.clone(), plan.options(), events).await;
+    let left_open = match &stage.model {
+        Some(model) => !model.sessions_end_within(SESSION_ENDS_WITHIN).await,
+        None => false,
+    };
+    over.cancel();
+    let events = watching.await?;
+    let model = stage.model.as_ref().map(|model| Modelled {
+        sessions: model.reports().split_off(before.0),
+        refusals: model.refusals().split_off(before.1),
+        events,
+        left_open,
+    });
+    let mut call = Call::new(scenario, plan, &report, model.as_ref(), placed);
+    if !call.good && report.codes.iter().any(|entry| entry.detail.contains("403")) {
+        call.reasons.push(FORBIDDEN.to_owned());
+    }
+    if let Some(out) = &stage.out {
+        leave(out, &call, &report, model.as_ref())?;
+    }
+    Ok(call)
+}
+
+fn leave(out: &Path, call: &Call, report: &CallReport, model: Option<&Modelled>) -> anyhow::Result<()> {
+    fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    let sessions = model.map_or(&[][..], |model| &model.sessions);
+    recording::write(&out.join(format!("{}.wav", call.name)), report, sessions)?;
+    let json = out.join(format!("{}.json", call.name));
+    fs::write(&json, serde_json::to_vec_pretty(call)?).with_context(|| format!("cannot write {}", json.display()))
+}
+
+/// Shows what happens until the call is over, and keeps what the model told.
+async fn watch(
+    mut caller: mpsc::Receiver<CallEvent>,
+    mut model: Option<broadcast::Receiver<ModelEvent>>,
+    show: Option<Show>,
+    over: CancellationToken,
+) -> Vec<ModelEvent> {
+    let mut kept = Vec::new();
+    let mut caller_is_there = true;
+    loop {
+        tokio::select! {
+            biased;
+            event = caller.recv(), if caller_is_there => match (event, &show) {
+                (Some(event), Some(show)) => show.caller(&event),
+                (Some(_), None) => {}
+                (None, _) => caller_is_there = false,
+            },
+            event = next(&mut model) => match event {
+                Ok(event) => {
+                    if let Some(show) = &show {
+                        show.model(&event);
+                    }
+                    kept.push(event);
+                }
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => model = None,
+            },
+            () = over.cancelled() => return kept,
+        }
+    }
+}
+
+async fn next(model: &mut Option<broadcast::Receiver<ModelEvent>>) -> Result<ModelEvent, RecvError> {
+    match model {
+        Some(model) => model.recv().await,
+        None => pending().await,
+    }
+}
