@@ -129,11 +129,17 @@ pub struct Turn {
     /// The caller's words as the model recognised them, or the agent's as it planned to speak them: whole, also when the
     /// caller interrupted.
     pub text: String,
+    /// How much of the agent's text the caller heard, as far as is known: its first words, or all. `None` for turns of
+    /// the caller.
+    pub heard: Option<String>,
     /// When: the caller's words were recognised, or the agent's audio began.
     #[serde(serialize_with = "milliseconds")]
     pub at: Timestamp,
-    /// The caller interrupted this turn of the agent.
+    /// The caller interrupted this turn of the agent before hearing all of it.
     pub interrupted: bool,
+    /// When the caller stopped hearing it before it was over: interrupted it, or was no longer on the line.
+    #[serde(serialize_with = "milliseconds_or_none")]
+    pub cut_at: Option<Timestamp>,
     /// From the caller's recognised words to the agent's first audio; `None` for turns that answer nothing.
     pub latency_ms: Option<u32>,
 }

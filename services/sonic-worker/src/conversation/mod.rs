@@ -11,7 +11,10 @@
 //!    └─refused, leg lost──────────────────────────────────────────────────┘
 //! ```
 
+mod agent_turn;
+mod heard;
 mod leaving;
+mod playback;
 mod ports;
 mod tool_calls;
 mod turns;
@@ -28,6 +31,7 @@ use serde_json::Value;
 
 use self::{
     leaving::Leaving,
+    playback::Playback,
     tool_calls::{Requested, ToolCalls},
     turns::Turns,
 };
@@ -67,9 +71,7 @@ pub struct Conversation {
     /// Whether an input stream to the model is there to be written to.
     streaming: bool,
     pcm: Vec<u8>,
-    epoch: u32,
-    sent_samples: u64,
-    heard_samples: u64,
+    playback: Playback,
     turns: Turns,
     tools: ToolCalls,
     usage: Usage,
@@ -113,9 +115,7 @@ impl Conversation {
             edge_is_there: true,
             streaming: true,
             pcm: Vec::new(),
-            epoch: 0,
-            sent_samples: 0,
-            heard_samples: 0,
+            playback: Playback::default(),
             usage: Usage::default(),
             leaving: None,
             outputs: VecDeque::from([Output::OpenStream(opening)]),
@@ -133,23 +133,20 @@ impl Conversation {
             Phase::Retrying { at, .. } => Some(at),
             Phase::Closing { until } => Some(until),
             Phase::Live { answer_by } => {
-                let leave_at = self.leaving.as_ref().map(|leaving| leaving.deadline(self.agent_is_heard_out()));
+                let leave_at = self.leaving.as_ref().map(|leaving| leaving.deadline(self.playback.is_heard_out()));
                 answer_by.into_iter().chain(leave_at).min()
             }
             Phase::Opening { .. } | Phase::Finished => None,
         };
-        phase.into_iter().chain(self.tools.deadline()).min()
+        phase.into_iter().chain(self.tools.deadline()).chain(self.turns.deadline()).min()
     }
 
     /// Takes in what happened.
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::CallerAudio(mulaw) => self.handle_caller_audio(mulaw),
-            Input::Heard { sample, epoch } => self.handle_heard(sample, epoch),
-            Input::LegEnded(end) => {
-                self.edge_is_there = false;
-                self.finish(end.outcome(), end.next_step(&self.agent), now);
-            }
+            Input::Heard { sample, epoch } => self.handle_heard(sample, epoch, now),
+            Input::LegEnded(end) => self.handle_leg_ended(end, now),
             Input::StreamOpened => self.handle_opened(now),
             Input::StreamRefused(failure) => self.handle_refused(failure, now),
             Input::Model(event) => self.handle_model(event, now),
@@ -159,6 +156,8 @@ impl Conversation {
             Input::Deadline => {}
         }
         self.handle_deadlines(now);
+        let settled = self.turns.settled(now);
+        self.note(settled);
     }
 
     fn handle_caller_audio(&mut self, mulaw: Bytes) {
@@ -173,10 +172,20 @@ impl Conversation {
         }
     }
 
-    fn handle_heard(&mut self, sample: u64, epoch: u32) {
-        if epoch == self.epoch {
-            self.heard_samples = self.heard_samples.max(sample.min(self.sent_samples));
-        }
+    fn handle_heard(&mut self, sample: u64, epoch: u32, now: Instant) {
+        let position = self.playback.handle_heard(sample, epoch, now);
+        self.turns.heard(position, epoch, now);
+    }
+
+    fn handle_leg_ended(&mut self, end: LegEnd, now: Instant) {
+        self.edge_is_there = false;
+        let heard = match end {
+            // The line may have been dead for a while before it was noticed.
+            LegEnd::ConnectionLost => self.playback.heard(),
+            LegEnd::Stopped | LegEnd::ProtocolError | LegEnd::EdgeStopping => self.playback.position(now),
+        };
+        self.turns.cut_off(heard, now);
+        self.finish(end.outcome(), end.next_step(&self.agent), now);
     }
 
     fn handle_opened(&mut self, now: Instant) {
@@ -223,18 +232,21 @@ impl Conversation {
         match told {
             Told::CallerSaid(text) => {
                 self.leaving.iter_mut().for_each(|leaving| leaving.caller_speaks(now));
-                let turns = self.turns.caller_said(text, now);
-                self.note(turns.into_iter().flatten());
+                self.turns.caller_said(text, now);
             }
             Told::AgentSays(sentence) => {
                 self.leaving.take_if(|leaving| leaving.is_called_off_by_an_answer());
                 self.leaving.iter_mut().for_each(|leaving| leaving.agent_speaks(now));
-                let before = self.turns.agent_says(sentence, now);
-                self.note(before);
+                self.turns.agent_says(&sentence, self.playback.epoch(), now);
             }
+            Told::AgentSpoke(text) => self.turns.agent_spoke(&text),
             Told::AgentAudio(pcm) => self.speak(&pcm, now),
-            Told::AgentTurnEnded => self.turns.agent_turn_ended(),
-            Told::Interrupted => self.hush(),
+            Told::AgentSentenceEnded => self.turns.agent_sentence_ended(now),
+            Told::AgentTurnEnded => {
+                self.turns.agent_sentence_ended(now);
+                self.turns.agent_turn_ended();
+            }
+            Told::Interrupted => self.hush(now),
             Told::ToolWanted { id, name, input } => self.handle_tool_wanted(id, name, input, now),
             Told::Usage(usage) => self.usage = usage,
         }
@@ -242,19 +254,16 @@ impl Conversation {
 
     fn speak(&mut self, pcm: &[u8], now: Instant) {
         let mulaw = mulaw::encode_all(pcm);
-        self.turns.agent_audio(now);
         self.leaving.iter_mut().for_each(|leaving| leaving.agent_speaks(now));
-        let first_sample = self.sent_samples;
-        self.sent_samples += mulaw.len() as u64;
-        self.outputs.push_back(Output::Speak { first_sample, epoch: self.epoch, mulaw });
+        let first_sample = self.playback.send(mulaw.len(), now);
+        self.turns.agent_audio(first_sample, mulaw.len() as u64, now, self.playback.plays_until(now));
+        self.outputs.push_back(Output::Speak { first_sample, epoch: self.playback.epoch(), mulaw });
     }
 
-    fn hush(&mut self) {
-        self.epoch += 1;
-        self.heard_samples = self.sent_samples;
-        self.turns.interrupted();
+    fn hush(&mut self, now: Instant) {
+        self.turns.interrupted(self.playback.position(now), now);
         self.leaving.take_if(|leaving| leaving.is_called_off_by_the_caller());
-        self.outputs.push_back(Output::Hush { epoch: self.epoch });
+        self.outputs.push_back(Output::Hush { epoch: self.playback.hush() });
     }
 
     fn handle_tool_wanted(&mut self, id: ToolUseId, name: String, input: Value, now: Instant) {
@@ -306,7 +315,7 @@ impl Conversation {
                 self.end();
             }
             Phase::Live { answer_by } => {
-                let heard_out = self.agent_is_heard_out();
+                let heard_out = self.playback.is_heard_out();
                 if let Some(left) = self.leaving.take_if(|leaving| leaving.deadline(heard_out) <= now) {
                     self.finish(left.outcome(), left.into_next_step(), now);
                 } else if answer_by.is_some_and(|by| by <= now) {
@@ -323,12 +332,6 @@ impl Conversation {
         self.streaming = true;
         self.phase = Phase::Opening { attempt };
         self.outputs.push_back(Output::OpenStream(opening));
-    }
-
-    /// Whether the caller has heard all that the agent has said so far. Whether more is to come shows only by its coming:
-    /// the end of a turn is not told before every tool request.
-    fn agent_is_heard_out(&self) -> bool {
-        self.heard_samples >= self.sent_samples
     }
 
     /// The conversation is over: writes down how and what comes next, tells the edge, and closes the model's session.

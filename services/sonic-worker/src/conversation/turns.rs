@@ -1,7 +1,8 @@
-use std::time::Instant;
+use std::{collections::VecDeque, time::Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::{agent_turn::AgentTurn, heard::Pace};
 use crate::calls::{Speaker, Turn};
 
 /// Turns the monotonic time of a leg into the time of day of its record.
@@ -23,8 +24,8 @@ impl CallTime {
 
 /// Who said what, made out of the model's sentences.
 ///
-/// An agent's turn is handed out only when the next turn begins, because the model ends it long before the caller has
-/// heard it out and may interrupt.
+/// The model ends a turn of the agent long before the caller has heard it out, and the caller may interrupt. So a turn
+/// is handed out only when it is settled what was heard of it, and turns that began later wait for it.
 #[derive(Debug)]
 pub(super) struct Turns {
     time: CallTime,
@@ -32,74 +33,145 @@ pub(super) struct Turns {
     /// has spoken.
     opening_text: Option<String>,
     caller_said: Option<Instant>,
-    agent: Option<AgentTurn>,
+    pace: Pace,
+    waiting: VecDeque<Waiting>,
 }
 
 #[derive(Debug)]
-struct AgentTurn {
-    turn: Turn,
-    speaking: bool,
-    first_audio: bool,
+enum Waiting {
+    Caller(Turn),
+    Agent(AgentTurn),
 }
 
 impl Turns {
     pub(super) fn new(time: CallTime, opening_text: Option<String>) -> Self {
-        Self { time, opening_text, caller_said: None, agent: None }
+        Self { time, opening_text, caller_said: None, pace: Pace::default(), waiting: VecDeque::new() }
     }
 
     pub(super) fn time(&self) -> CallTime {
         self.time
     }
 
-    /// The caller's turn, unless it is the trigger's echo. The agent's turn before it comes out first: see `flush`.
-    pub(super) fn caller_said(&mut self, text: String, now: Instant) -> [Option<Turn>; 2] {
+    /// The caller's turn, unless it is the trigger's echo.
+    pub(super) fn caller_said(&mut self, text: String, now: Instant) {
         if self.opening_text.as_deref().is_some_and(|opening| is_echo(opening, &text)) {
-            return [None, None];
+            return;
         }
+        self.agent_turn_ended();
         self.caller_said = Some(now);
-        let at = self.time.at(now);
-        [self.flush(), Some(Turn { speaker: Speaker::Caller, text, at, interrupted: false, latency_ms: None })]
+        self.waiting.push_back(Waiting::Caller(Turn {
+            speaker: Speaker::Caller,
+            text,
+            heard: None,
+            at: self.time.at(now),
+            interrupted: false,
+            cut_at: None,
+            latency_ms: None,
+        }));
     }
 
-    /// A sentence of the agent; the turn before it comes out when this one begins another.
-    pub(super) fn agent_says(&mut self, sentence: String, now: Instant) -> Option<Turn> {
-        if let Some(AgentTurn { turn, speaking: true, .. }) = &mut self.agent {
-            turn.text.push(' ');
-            turn.text.push_str(sentence.trim());
-            return None;
-        }
+    /// A sentence that the agent is about to speak.
+    pub(super) fn agent_says(&mut self, sentence: &str, epoch: u32, now: Instant) {
         self.opening_text = None;
-        let before = self.flush();
-        let (text, at) = (sentence.trim().to_owned(), self.time.at(now));
-        let turn = Turn { speaker: Speaker::Agent, text, at, interrupted: false, latency_ms: None };
-        self.agent = Some(AgentTurn { turn, speaking: true, first_audio: true });
-        before
+        if self.newest().is_none_or(|agent| !agent.is_open()) {
+            self.waiting.push_back(Waiting::Agent(AgentTurn::begin(epoch, now)));
+        }
+        if let Some(agent) = self.newest() {
+            agent.says(sentence, now);
+        }
     }
 
-    pub(super) fn agent_audio(&mut self, now: Instant) {
-        let Some(agent) = self.agent.as_mut().filter(|agent| agent.first_audio) else { return };
-        agent.first_audio = false;
-        agent.turn.at = self.time.at(now);
-        let latency = self.caller_said.take().map(|said| now.duration_since(said).as_millis());
-        agent.turn.latency_ms = latency.map(|latency| u32::try_from(latency).unwrap_or(u32::MAX));
+    /// Audio of the agent, to be played by `played_at`.
+    pub(super) fn agent_audio(&mut self, first_sample: u64, samples: u64, now: Instant, played_at: Instant) {
+        let caller_said = self.caller_said;
+        let Some(agent) = self.newest() else { return };
+        if agent.audio(first_sample, samples, now, played_at) && agent.is_open() {
+            caller_said.into_iter().for_each(|said| agent.answers(said));
+            self.caller_said = None;
+        }
     }
 
+    /// A sentence of the agent has all its audio.
+    pub(super) fn agent_sentence_ended(&mut self, now: Instant) {
+        if let Some(agent) = self.newest() {
+            agent.block_ended(now);
+        }
+    }
+
+    /// The next sentence begins another turn.
     pub(super) fn agent_turn_ended(&mut self) {
-        if let Some(agent) = &mut self.agent {
-            agent.speaking = false;
+        if let Some(agent) = self.newest() {
+            agent.close();
         }
     }
 
-    pub(super) fn interrupted(&mut self) {
-        if let Some(agent) = &mut self.agent {
-            agent.speaking = false;
-            agent.turn.interrupted = true;
+    /// The agent spoke `text`. That comes seconds late, in the order of the sentences but not for all of them: what has
+    /// the same words is meant, else what begins with them.
+    pub(super) fn agent_spoke(&mut self, text: &str) {
+        let _ = self.agents().any(|agent| agent.confirm(text, true))
+            || self.agents().any(|agent| agent.confirm(text, false));
+    }
+
+    /// The caller has heard the agent this far, in an epoch.
+    pub(super) fn heard(&mut self, position: u64, epoch: u32, now: Instant) {
+        self.agents().for_each(|agent| agent.handle_heard(position, epoch, now));
+    }
+
+    /// The caller interrupted when the agent had been heard up to `position`.
+    pub(super) fn interrupted(&mut self, position: u64, now: Instant) {
+        if let Some(agent) = self.newest() {
+            agent.model_stopped(now);
+        }
+        self.agents().for_each(|agent| agent.interrupt(position, now));
+    }
+
+    /// The line closed when the agent had been heard up to `position`.
+    pub(super) fn cut_off(&mut self, position: u64, now: Instant) {
+        self.agents().for_each(|agent| agent.cut_off(position, now));
+    }
+
+    /// When [`Turns::settled`] has more.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.waiting.front()? {
+            Waiting::Caller(_) => None,
+            Waiting::Agent(agent) => agent.settled_at(),
         }
     }
 
-    /// The agent's last turn, if it has not come out yet.
-    pub(super) fn flush(&mut self) -> Option<Turn> {
-        self.agent.take().map(|agent| agent.turn)
+    /// The turns of which all is known, in order.
+    pub(super) fn settled(&mut self, now: Instant) -> Vec<Turn> {
+        let mut settled = Vec::new();
+        while let Some(next) = self.waiting.pop_front_if(|next| match next {
+            Waiting::Caller(_) => true,
+            Waiting::Agent(agent) => agent.settled_at().is_some_and(|at| at <= now),
+        }) {
+            settled.push(self.turn(next));
+        }
+        settled
+    }
+
+    /// All turns that have not come out yet, as far as they are known.
+    pub(super) fn flush(&mut self) -> Vec<Turn> {
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.into_iter().map(|next| self.turn(next)).collect()
+    }
+
+    fn turn(&mut self, waiting: Waiting) -> Turn {
+        match waiting {
+            Waiting::Caller(turn) => turn,
+            Waiting::Agent(agent) => agent.into_turn(self.time, &mut self.pace),
+        }
+    }
+
+    fn agents(&mut self) -> impl DoubleEndedIterator<Item = &mut AgentTurn> {
+        self.waiting.iter_mut().filter_map(|waiting| match waiting {
+            Waiting::Caller(_) => None,
+            Waiting::Agent(agent) => Some(agent),
+        })
+    }
+
+    fn newest(&mut self) -> Option<&mut AgentTurn> {
+        self.agents().next_back()
     }
 }
 

@@ -132,8 +132,10 @@ fn turn(turn: Turn) -> wire::Turn {
     wire::Turn {
         speaker: speaker.into(),
         text: turn.text,
+        heard: turn.heard,
         at: format!("{:.3}", turn.at),
         interrupted: turn.interrupted,
+        cut_at: turn.cut_at.map(|at| format!("{at:.3}")).unwrap_or_default(),
         latency_ms: turn.latency_ms,
     }
 }

@@ -94,8 +94,12 @@ pub enum Told {
     CallerSaid(String),
     /// The sentence that the agent begins to speak.
     AgentSays(String),
+    /// Words that the agent has spoken, a sentence or the beginning of one. Comes seconds after the voice, or never.
+    AgentSpoke(String),
     /// The agent's voice: whole samples of little-endian PCM16.
     AgentAudio(Bytes),
+    /// The sentence is over, and more of the turn may come.
+    AgentSentenceEnded,
     /// The agent has finished its turn, and no more audio comes before the next.
     AgentTurnEnded,
     /// The caller interrupted: what is not yet played must not be.
@@ -229,8 +233,10 @@ impl Session {
                 self.odd_byte = None;
                 None
             }
-            ServerEvent::AudioEnd(StopReason::PartialTurn | StopReason::ToolUse | StopReason::Other)
-            | ServerEvent::CompletionStart
+            ServerEvent::AudioEnd(StopReason::PartialTurn | StopReason::ToolUse | StopReason::Other) => {
+                Some(Told::AgentSentenceEnded)
+            }
+            ServerEvent::CompletionStart
             | ServerEvent::CompletionEnd
             | ServerEvent::ToolFrame
             | ServerEvent::Unknown => None,
@@ -259,12 +265,12 @@ impl Session {
             return None;
         };
         match (role, stage) {
-            _ if reason == StopReason::Interrupted => (!interrupted).then_some(Told::Interrupted),
+            _ if reason == StopReason::Interrupted && !interrupted => Some(Told::Interrupted),
             _ if text.trim().is_empty() => None,
             (Role::User, _) => Some(Told::CallerSaid(text)),
             (Role::Assistant, GenerationStage::Speculative) => Some(Told::AgentSays(text)),
-            // Comes seconds late and repeats what was planned.
-            (Role::Assistant, GenerationStage::Final) | (Role::Other, _) => None,
+            (Role::Assistant, GenerationStage::Final) => Some(Told::AgentSpoke(text)),
+            (Role::Other, _) => None,
         }
     }
 
@@ -366,7 +372,7 @@ mod tests {
         let marker = || ServerEvent::Text("{ \"interrupted\" : true }".into());
         let end = || ServerEvent::TextEnd(StopReason::Interrupted);
         let events = [final_text(Role::Assistant), ServerEvent::Text("I was".into()), marker(), end()];
-        assert_eq!(told(&mut opened(), events), [Told::Interrupted]);
+        assert_eq!(told(&mut opened(), events), [Told::Interrupted, Told::AgentSpoke("I was".into())]);
         assert_eq!(told(&mut opened(), [final_text(Role::Assistant), end()]), [Told::Interrupted]);
     }
 

@@ -1,4 +1,4 @@
-use offhook_proto::voice::v1::Speaker;
+use offhook_proto::voice::v1::{Heard, Speaker, from_edge, to_edge};
 use serde_json::{Value, json};
 use sonic_worker::calls::RecordFiles;
 use tonic::Code;
@@ -10,8 +10,10 @@ async fn a_call_can_be_asked_for_and_leaves_a_file_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("call-records");
     let mut worker = TestWorker::start([], Some(RecordFiles::in_folder(folder.clone()).unwrap())).await;
-    let (leg, model) = worker.live_leg().await;
+    let (mut leg, model) = worker.live_leg().await;
     model.says_sentence("Good morning.", &[0; 320]).await;
+    while !matches!(leg.next().await, Ok(Some(to_edge::Message::Speak(_)))) {}
+    leg.send(from_edge::Message::Heard(Heard { sample: 160, epoch: 0 })).await;
     model.says(json!({"contentStart": {"type": "TEXT", "role": "USER"}})).await;
     model.says(json!({"textOutput": {"content": "cancel it"}})).await;
     model.says(json!({"contentEnd": {"type": "TEXT", "stopReason": "PARTIAL_TURN"}})).await;
@@ -27,15 +29,44 @@ async fn a_call_can_be_asked_for_and_leaves_a_file_for_its_owner_only() {
     worker.lifecycle.tasks().wait().await;
 
     let record = worker.record(CALL).await.unwrap();
-    let turns: Vec<_> = record.turns.iter().map(|turn| (turn.speaker(), turn.text.as_str())).collect();
-    assert_eq!(turns, [(Speaker::Agent, "Good morning."), (Speaker::Caller, "cancel it")]);
+    let turns: Vec<_> =
+        record.turns.iter().map(|turn| (turn.speaker(), turn.text.as_str(), turn.heard.as_deref())).collect();
+    let agent = (Speaker::Agent, "Good morning.", Some("Good morning."));
+    assert_eq!(turns, [agent, (Speaker::Caller, "cancel it", None)]);
     assert_eq!((record.outcome.as_str(), record.usage.unwrap().output_speech_tokens), ("caller_hung_up", 7));
 
     let file = folder.join(format!("{CALL}.json"));
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let written: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(
+        (&written["turns"][0]["heard"], &written["turns"][0]["cut_at"]),
+        (&json!("Good morning."), &Value::Null)
+    );
     assert_eq!(written["turns"][1]["text"], "cancel it");
     assert_eq!(written["ended_at"], record.ended_at);
+}
+
+#[tokio::test]
+async fn an_interrupted_turn_is_recorded_with_what_was_said_and_what_was_heard() {
+    let mut worker = TestWorker::start([], None).await;
+    let (mut leg, model) = worker.live_leg().await;
+    // Nineteen characters, 100 ms each.
+    model.says_sentence("One two three four.", &[0; 19 * 1_600]).await;
+    model.says_sentence("Five.", &[0; 16_000]).await;
+    for _ in 0..2 {
+        assert!(matches!(leg.next().await, Ok(Some(to_edge::Message::Speak(_)))));
+    }
+    leg.send(from_edge::Message::Heard(Heard { sample: 8 * 800, epoch: 0 })).await;
+    model.is_interrupted().await;
+    assert!(matches!(leg.next().await, Ok(Some(to_edge::Message::Hush(_)))));
+    leg.hangs_up().await;
+    model.hears_out().await;
+    let record = worker.record(CALL).await.unwrap();
+    let [turn, unheard] = &record.turns[..] else { panic!("{:?}", record.turns) };
+    assert_eq!((unheard.text.as_str(), unheard.heard.as_deref()), ("Five.", Some("")));
+    assert_eq!((turn.text.as_str(), turn.interrupted), ("One two three four.", true));
+    assert!(turn.heard.as_deref().is_some_and(|heard| heard.starts_with("One two") && turn.text.starts_with(heard)));
+    assert!(turn.cut_at > turn.at, "{turn:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,235 @@
+//! The heard-text ledger: what the agent said, laid over the audio that speaks it.
+//!
+//! A [`Speech`] takes in texts and audio in the order of the model's stream: a sentence's planned text, then the audio
+//! block that speaks it (AWS, "Event flow"). Asked for a position, it answers with the words that were heard by then.
+//!
+//! The model does not say where in the audio a word is, so a sentence's characters are spread evenly over its audio. A
+//! word counts as heard only once the audio of all its characters and of the gap behind it was played; the last word of a
+//! sentence, once all of the sentence was. Of a word that was cut, nothing is claimed. A block that an interruption broke
+//! off is shorter than its text: there, the [`Pace`] of whole sentences says how long it would have been.
+//!
+//! What was heard is always a prefix of what was said. A text that was never given any audio was not heard, and nothing
+//! after it counts.
+
+/// Samples a character takes as long as no sentence has shown it: slow speech, so that rather too little is claimed.
+const SLOW: u64 = 600;
+
+/// One turn of the agent: sentences, and the audio of each.
+#[derive(Debug, Default)]
+pub(super) struct Speech {
+    sentences: Vec<Sentence>,
+}
+
+#[derive(Debug)]
+struct Sentence {
+    /// Empty for audio that came without text.
+    text: String,
+    /// Position of the first sample on the leg.
+    first: u64,
+    samples: u64,
+    block: Block,
+    /// Up to which byte of the text the model says that it spoke, once it does.
+    spoken: Option<usize>,
+}
+
+/// The audio block of a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Block {
+    Awaited,
+    Open,
+    /// All of the sentence is in it.
+    Whole,
+    BrokenOff,
+}
+
+impl Speech {
+    /// The model is about to say this. Texts before one block of audio are all spoken by it.
+    pub(super) fn says(&mut self, text: &str) {
+        match self.sentences.last_mut() {
+            Some(Sentence { text: before, block: Block::Awaited, .. }) => {
+                before.push(' ');
+                before.push_str(text.trim());
+            }
+            Some(_) | None => {
+                self.block_ended();
+                self.begin(text.trim().to_owned(), 0, Block::Awaited);
+            }
+        }
+    }
+
+    /// Audio of the current sentence.
+    pub(super) fn audio(&mut self, first_sample: u64, samples: u64) {
+        match self.sentences.last_mut() {
+            Some(sentence @ Sentence { block: Block::Awaited, .. }) => {
+                (sentence.first, sentence.samples, sentence.block) = (first_sample, samples, Block::Open);
+            }
+            Some(sentence @ Sentence { block: Block::Open, .. }) => sentence.samples += samples,
+            Some(_) | None => {
+                self.begin(String::new(), first_sample, Block::Open);
+                self.audio(first_sample, samples);
+            }
+        }
+    }
+
+    /// The audio block is over, with all of its sentence in it as far as is known.
+    pub(super) fn block_ended(&mut self) {
+        if let Some(sentence) = self.sentences.last_mut().filter(|sentence| sentence.block != Block::BrokenOff) {
+            sentence.block = Block::Whole;
+        }
+    }
+
+    pub(super) fn is_block_open(&self) -> bool {
+        self.sentences.last().is_some_and(|sentence| sentence.block == Block::Open)
+    }
+
+    /// The model stopped in the middle of the last block, even if it said that the block was over.
+    pub(super) fn broken_off(&mut self) {
+        let last = self.sentences.last_mut();
+        if let Some(sentence) = last.filter(|sentence| sentence.spoken != Some(sentence.text.len())) {
+            sentence.block = Block::BrokenOff;
+        }
+    }
+
+    /// The model says that it has spoken `text`, all or the beginning of one of its sentences. `whole`: look for a
+    /// sentence of just these words; otherwise for one that begins with them. False if there is none.
+    pub(super) fn confirm(&mut self, text: &str, whole: bool) -> bool {
+        let confirmed = letters(text).count();
+        let open = self.sentences.iter_mut().filter(|sentence| sentence.spoken.is_none());
+        let mut alike = open.filter(|sentence| {
+            let mut planned = letters(&sentence.text);
+            letters(text).all(|letter| planned.next() == Some(letter)) && (!whole || planned.next().is_none())
+        });
+        let Some(sentence) = alike.next().filter(|_| confirmed > 0) else { return false };
+        sentence.spoken = Some(end_of_letters(&sentence.text, confirmed));
+        if whole && sentence.block == Block::BrokenOff {
+            sentence.block = Block::Whole;
+        }
+        true
+    }
+
+    /// All that was said, or would have been.
+    pub(super) fn said(&self) -> String {
+        join(self.sentences.iter().map(|sentence| sentence.text.as_str()))
+    }
+
+    /// The words that were heard by the time the leg's audio had been played up to `position`.
+    pub(super) fn heard(&self, position: u64, mut pace: Pace) -> String {
+        pace.learn(self);
+        let mut cut = false;
+        let heard = self.sentences.iter().map_while(|sentence| {
+            let heard = sentence.heard(position, pace);
+            let goes_on = !std::mem::replace(&mut cut, heard.len() < sentence.text.len());
+            goes_on.then_some(heard)
+        });
+        join(heard)
+    }
+
+    /// Whether all that was said had been heard at `position`, and nothing is left to come.
+    pub(super) fn is_heard_out(&self, position: u64) -> bool {
+        let heard_out = |sentence: &Sentence| sentence.block == Block::Whole && sentence.end() <= position;
+        self.sentences.iter().all(heard_out)
+    }
+
+    fn begin(&mut self, text: String, first: u64, block: Block) {
+        self.sentences.push(Sentence { text, first, samples: 0, block, spoken: None });
+    }
+}
+
+impl Sentence {
+    fn end(&self) -> u64 {
+        self.first.saturating_add(self.samples)
+    }
+
+    fn heard(&self, position: u64, pace: Pace) -> &str {
+        let (played, chars) = (position.saturating_sub(self.first).min(self.samples), self.text.chars().count() as u64);
+        let samples = match self.block {
+            Block::Whole if self.samples > 0 && played == self.samples => return &self.text,
+            Block::Whole if self.samples > 0 => self.samples,
+            Block::Open | Block::BrokenOff => self.samples.max(pace.samples(chars)),
+            Block::Awaited | Block::Whole => return "",
+        };
+        let is_heard = |chars_before: u64| {
+            u128::from(chars_before) * u128::from(samples) <= u128::from(played) * u128::from(chars)
+        };
+        let ends = word_ends(&self.text).take_while(|(_, next_word)| is_heard(*next_word));
+        let end = ends.map(|(end, _)| end).last().unwrap_or(0);
+        let spoken = self.spoken.unwrap_or(self.text.len());
+        &self.text[..end.min(spoken)]
+    }
+}
+
+/// How many samples the agent's characters take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace {
+    chars: u64,
+    samples: u64,
+}
+
+impl Pace {
+    /// Takes the whole sentences of a speech into account.
+    pub(super) fn learn(&mut self, speech: &Speech) {
+        let spoken = speech.sentences.iter().filter(|sentence| sentence.block == Block::Whole && sentence.samples > 0);
+        for sentence in spoken.filter(|sentence| !sentence.text.is_empty()) {
+            self.chars += sentence.text.chars().count() as u64;
+            self.samples += sentence.samples;
+        }
+    }
+
+    fn samples(self, chars: u64) -> u64 {
+        match self.chars {
+            0 => chars.saturating_mul(SLOW),
+            known => {
+                let samples = (u128::from(chars) * u128::from(self.samples)).div_ceil(u128::from(known));
+                u64::try_from(samples).unwrap_or(u64::MAX)
+            }
+        }
+    }
+}
+
+/// Where each word but the last ends, in bytes, and where the next begins, in characters.
+fn word_ends(text: &str) -> impl Iterator<Item = (usize, u64)> {
+    let mut end = 0;
+    let mut in_gap = false;
+    text.char_indices().enumerate().filter_map(move |(chars, (at, c))| {
+        let was_in_gap = std::mem::replace(&mut in_gap, c.is_whitespace());
+        match (was_in_gap, in_gap) {
+            (false, true) => end = at,
+            (true, false) => return Some((end, chars as u64)),
+            (false, false) | (true, true) => {}
+        }
+        None
+    })
+}
+
+/// What of a text is spoken, whatever its punctuation.
+fn letters(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
+}
+
+/// The end of the last whole word, in bytes, that begins within the first `count` letters of a text.
+fn end_of_letters(text: &str, count: usize) -> usize {
+    let (mut seen, mut end) = (0, 0);
+    for next in word_ends(text).map(|(end, _)| end).chain([text.len()]) {
+        seen += letters(&text[end..next]).count();
+        if seen > count {
+            break;
+        }
+        end = next;
+    }
+    end
+}
+
+fn join<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let mut joined = String::new();
+    for text in texts.filter(|text| !text.is_empty()) {
+        if !joined.is_empty() {
+            joined.push(' ');
+        }
+        joined.push_str(text);
+    }
+    joined
+}
+
+#[cfg(test)]
+#[path = "heard_tests.rs"]
+mod tests;
