@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     CallTime,
-    heard::{Pace, Speech},
+    heard::{Pace, Piece, Speech},
 };
 use crate::calls::{Speaker, Turn};
 
@@ -65,11 +65,11 @@ impl AgentTurn {
     }
 
     /// Audio of the turn, to be played by `played_at`. True for its first.
-    pub(super) fn audio(&mut self, first_sample: u64, samples: u64, now: Instant, played_at: Instant) -> bool {
+    pub(super) fn audio(&mut self, piece: Piece, now: Instant, played_at: Instant) -> bool {
         if self.cut.is_some() {
             return false;
         }
-        self.speech.audio(first_sample, samples);
+        self.speech.audio(piece);
         self.settle_at = self.settle_at.max(played_at + UNHEARD_FOR);
         let is_first = !std::mem::replace(&mut self.has_audio, true);
         if is_first {

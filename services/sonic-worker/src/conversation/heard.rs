@@ -3,16 +3,45 @@
 //! A [`Speech`] takes in texts and audio in the order of the model's stream: a sentence's planned text, then the audio
 //! block that speaks it (AWS, "Event flow"). Asked for a position, it answers with the words that were heard by then.
 //!
-//! The model does not say where in the audio a word is, so a sentence's characters are spread evenly over its audio. A
-//! word counts as heard only once the audio of all its characters and of the gap behind it was played; the last word of a
-//! sentence, once all of the sentence was. Of a word that was cut, nothing is claimed. A block that an interruption broke
+//! The model does not say where in the audio a word is, so a sentence's characters are spread evenly over its audio,
+//! without the silence before and after it. A word counts as heard only once the audio of all its characters and of the
+//! gap behind it was played; the last word of a sentence, once all of the sentence was. Of a word that was cut, nothing
+//! is claimed. A block that an interruption broke
 //! off is shorter than its text: there, the [`Pace`] of whole sentences says how long it would have been.
 //!
 //! What was heard is always a prefix of what was said. A text that was never given any audio was not heard, and nothing
 //! after it counts.
 
+use std::ops::Range;
+
+/// Quieter samples than this are the silence around a voice.
+const QUIET: u16 = 256;
 /// Samples a character takes as long as no sentence has shown it: slow speech, so that rather too little is claimed.
 const SLOW: u64 = 600;
+
+/// A piece of the agent's audio.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// Where it is on the leg, in samples.
+    pub(super) span: Range<u64>,
+    /// From the first to the last sample that is not quiet.
+    voice: Option<Range<u64>>,
+}
+
+impl Piece {
+    /// Audio that begins at a position of the leg, as little-endian PCM16.
+    pub(super) fn of(first_sample: u64, pcm: &[u8]) -> Self {
+        let (samples, _) = pcm.as_chunks();
+        let is_voice = |sample: &[u8; 2]| i16::from_le_bytes(*sample).unsigned_abs() >= QUIET;
+        let position = |at: usize| first_sample.saturating_add(at as u64);
+        let first = samples.iter().position(is_voice);
+        let last = samples.iter().rposition(is_voice);
+        Self {
+            span: first_sample..position(samples.len()),
+            voice: first.zip(last).map(|(first, last)| position(first)..position(last + 1)),
+        }
+    }
+}
 
 /// One turn of the agent: sentences, and the audio of each.
 #[derive(Debug, Default)]
@@ -24,9 +53,10 @@ pub(super) struct Speech {
 struct Sentence {
     /// Empty for audio that came without text.
     text: String,
-    /// Position of the first sample on the leg.
-    first: u64,
-    samples: u64,
+    /// Where its audio is on the leg, in samples.
+    span: Range<u64>,
+    /// Where the voice is in it.
+    voice: Option<Range<u64>>,
     block: Block,
     /// Up to which byte of the text the model says that it spoke, once it does.
     spoken: Option<usize>,
@@ -52,21 +82,27 @@ impl Speech {
             }
             Some(_) | None => {
                 self.block_ended();
-                self.begin(text.trim().to_owned(), 0, Block::Awaited);
+                self.begin(text.trim().to_owned());
             }
         }
     }
 
     /// Audio of the current sentence.
-    pub(super) fn audio(&mut self, first_sample: u64, samples: u64) {
+    pub(super) fn audio(&mut self, piece: Piece) {
         match self.sentences.last_mut() {
             Some(sentence @ Sentence { block: Block::Awaited, .. }) => {
-                (sentence.first, sentence.samples, sentence.block) = (first_sample, samples, Block::Open);
+                (sentence.span, sentence.voice, sentence.block) = (piece.span, piece.voice, Block::Open);
             }
-            Some(sentence @ Sentence { block: Block::Open, .. }) => sentence.samples += samples,
+            Some(sentence @ Sentence { block: Block::Open, .. }) => {
+                sentence.span.end = piece.span.end;
+                sentence.voice = match (sentence.voice.take(), piece.voice) {
+                    (Some(before), Some(voice)) => Some(before.start..voice.end),
+                    (before, voice) => before.or(voice),
+                };
+            }
             Some(_) | None => {
-                self.begin(String::new(), first_sample, Block::Open);
-                self.audio(first_sample, samples);
+                self.begin(String::new());
+                self.audio(piece);
             }
         }
     }
@@ -126,26 +162,28 @@ impl Speech {
 
     /// Whether all that was said had been heard at `position`, and nothing is left to come.
     pub(super) fn is_heard_out(&self, position: u64) -> bool {
-        let heard_out = |sentence: &Sentence| sentence.block == Block::Whole && sentence.end() <= position;
+        let heard_out = |sentence: &Sentence| sentence.block == Block::Whole && sentence.span.end <= position;
         self.sentences.iter().all(heard_out)
     }
 
-    fn begin(&mut self, text: String, first: u64, block: Block) {
-        self.sentences.push(Sentence { text, first, samples: 0, block, spoken: None });
+    fn begin(&mut self, text: String) {
+        self.sentences.push(Sentence { text, span: 0..0, voice: None, block: Block::Awaited, spoken: None });
     }
 }
 
 impl Sentence {
-    fn end(&self) -> u64 {
-        self.first.saturating_add(self.samples)
+    /// The audio that the text is spread over.
+    fn voice(&self) -> &Range<u64> {
+        self.voice.as_ref().unwrap_or(&self.span)
     }
 
     fn heard(&self, position: u64, pace: Pace) -> &str {
-        let (played, chars) = (position.saturating_sub(self.first).min(self.samples), self.text.chars().count() as u64);
+        let (voice, chars) = (self.voice(), self.text.chars().count() as u64);
+        let (played, spoken) = (position.min(voice.end).saturating_sub(voice.start), voice.end - voice.start);
         let samples = match self.block {
-            Block::Whole if self.samples > 0 && played == self.samples => return &self.text,
-            Block::Whole if self.samples > 0 => self.samples,
-            Block::Open | Block::BrokenOff => self.samples.max(pace.samples(chars)),
+            Block::Whole if spoken > 0 && played == spoken => return &self.text,
+            Block::Whole if spoken > 0 => spoken,
+            Block::Open | Block::BrokenOff => spoken.max(pace.samples(chars)),
             Block::Awaited | Block::Whole => return "",
         };
         let is_heard = |chars_before: u64| {
@@ -153,8 +191,7 @@ impl Sentence {
         };
         let ends = word_ends(&self.text).take_while(|(_, next_word)| is_heard(*next_word));
         let end = ends.map(|(end, _)| end).last().unwrap_or(0);
-        let spoken = self.spoken.unwrap_or(self.text.len());
-        &self.text[..end.min(spoken)]
+        &self.text[..end.min(self.spoken.unwrap_or(self.text.len()))]
     }
 }
 
@@ -168,10 +205,10 @@ pub(super) struct Pace {
 impl Pace {
     /// Takes the whole sentences of a speech into account.
     pub(super) fn learn(&mut self, speech: &Speech) {
-        let spoken = speech.sentences.iter().filter(|sentence| sentence.block == Block::Whole && sentence.samples > 0);
-        for sentence in spoken.filter(|sentence| !sentence.text.is_empty()) {
+        let whole = speech.sentences.iter().filter(|sentence| sentence.block == Block::Whole);
+        for sentence in whole.filter(|sentence| !sentence.text.is_empty() && !sentence.voice().is_empty()) {
             self.chars += sentence.text.chars().count() as u64;
-            self.samples += sentence.samples;
+            self.samples += sentence.voice().end - sentence.voice().start;
         }
     }
 

@@ -12,11 +12,16 @@ fn spoken(sentences: &[&str]) -> Speech {
     for sentence in sentences {
         speech.says(sentence);
         let samples = sentence.chars().count() as u64 * EVENLY;
-        speech.audio(position, samples);
+        speech.audio(quiet(position, samples));
         speech.block_ended();
         position += samples;
     }
     speech
+}
+
+/// Audio without any voice in it.
+fn quiet(first_sample: u64, samples: u64) -> Piece {
+    Piece::of(first_sample, &vec![0; samples as usize * 2])
 }
 
 fn heard(speech: &Speech, position: u64) -> String {
@@ -44,6 +49,23 @@ fn sentences_are_heard_one_after_the_other() {
 }
 
 #[test]
+fn a_text_is_spread_over_the_voice_in_its_audio_and_not_over_the_silence_around_it() {
+    let pcm = |silence: usize, voice: usize| [[0_u8, 0].repeat(silence), [0, 0x80].repeat(voice)].concat();
+    let mut speech = Speech::default();
+    speech.says("One two.");
+    speech.audio(Piece::of(0, &pcm(500, 0)));
+    speech.audio(Piece::of(500, &pcm(300, 4 * EVENLY as usize)));
+    speech.audio(quiet(800 + 4 * EVENLY, 100));
+    speech.audio(Piece::of(900 + 4 * EVENLY, &pcm(0, 4 * EVENLY as usize - 100)));
+    speech.audio(quiet(800 + 8 * EVENLY, 1_000));
+    speech.block_ended();
+    assert_eq!(heard(&speech, 800 + 4 * EVENLY - 1), "");
+    assert_eq!(heard(&speech, 800 + 4 * EVENLY), "One");
+    assert_eq!(heard(&speech, 800 + 8 * EVENLY), "One two.");
+    assert!(!speech.is_heard_out(800 + 8 * EVENLY), "the silence is still to come");
+}
+
+#[test]
 fn characters_count_not_bytes() {
     let speech = spoken(&["\u{e4}\u{e4}\u{e4}\u{e4} \u{1f600}\u{1f600} z"]);
     assert_eq!(heard(&speech, 5 * EVENLY), "\u{e4}\u{e4}\u{e4}\u{e4}");
@@ -59,7 +81,7 @@ fn a_text_without_audio_was_not_heard_and_is_never_heard_out() {
     speech.block_ended();
     assert_eq!(heard(&speech, u64::MAX), "One.", "an empty block speaks no text");
     speech.says("Three.");
-    speech.audio(640, 640);
+    speech.audio(quiet(640, 640));
     speech.block_ended();
     assert_eq!((speech.said().as_str(), heard(&speech, u64::MAX).as_str()), ("One. Two. Three.", "One."));
 }
@@ -69,7 +91,7 @@ fn texts_before_one_block_of_audio_are_spoken_by_it() {
     let mut speech = Speech::default();
     speech.says("One. ");
     speech.says(" Two.");
-    speech.audio(0, 9 * EVENLY);
+    speech.audio(quiet(0, 9 * EVENLY));
     speech.block_ended();
     assert_eq!((speech.said().as_str(), heard(&speech, 5 * EVENLY).as_str()), ("One. Two.", "One."));
 }
@@ -77,7 +99,7 @@ fn texts_before_one_block_of_audio_are_spoken_by_it() {
 #[test]
 fn audio_without_text_is_waited_for_and_says_nothing() {
     let mut speech = spoken(&["One."]);
-    speech.audio(4 * EVENLY, 800);
+    speech.audio(quiet(4 * EVENLY, 800));
     speech.block_ended();
     assert_eq!(heard(&speech, 4 * EVENLY), "One.");
     assert!(!speech.is_heard_out(4 * EVENLY));
@@ -90,7 +112,7 @@ fn of_a_block_that_broke_off_no_more_is_claimed_than_its_audio_can_have_said() {
     let broken_off = |told_to_be_over: bool| {
         let mut speech = spoken(&["One two three four."]);
         speech.says("Five six seven eight.");
-        speech.audio(19 * EVENLY, 10 * EVENLY);
+        speech.audio(quiet(19 * EVENLY, 10 * EVENLY));
         if told_to_be_over {
             speech.block_ended();
         }
@@ -107,7 +129,7 @@ fn of_a_block_that_broke_off_no_more_is_claimed_than_its_audio_can_have_said() {
 fn without_a_whole_sentence_to_go_by_speech_is_taken_to_be_slow() {
     let mut speech = Speech::default();
     speech.says("One two three.");
-    speech.audio(0, 4 * SLOW);
+    speech.audio(quiet(0, 4 * SLOW));
     assert_eq!(heard(&speech, 4 * SLOW - 1), "");
     assert_eq!(heard(&speech, 4 * SLOW), "One");
     let mut pace = Pace::default();
@@ -168,7 +190,7 @@ fn after(steps: &[Step], broken_off: bool) -> (Speech, u64) {
         match step {
             Step::Says(text) => speech.says(text),
             Step::Audio(samples) => {
-                speech.audio(sent, *samples);
+                speech.audio(quiet(sent, *samples));
                 sent += samples;
             }
             Step::BlockEnds => speech.block_ended(),
@@ -235,7 +257,7 @@ proptest! {
         let mut speech = spoken(&[&whole]);
         let (first, chars) = (whole.len() as u64 * EVENLY, chars.min(cut.len() as u64));
         speech.says(&cut);
-        speech.audio(first, chars * EVENLY);
+        speech.audio(quiet(first, chars * EVENLY));
         if told_to_be_over {
             speech.block_ended();
         }

@@ -30,6 +30,7 @@ use offhook_hosting::entropy::Entropy;
 use serde_json::Value;
 
 use self::{
+    heard::Piece,
     leaving::Leaving,
     playback::Playback,
     tool_calls::{Requested, ToolCalls},
@@ -256,7 +257,7 @@ impl Conversation {
         let mulaw = mulaw::encode_all(pcm);
         self.leaving.iter_mut().for_each(|leaving| leaving.agent_speaks(now));
         let first_sample = self.playback.send(mulaw.len(), now);
-        self.turns.agent_audio(first_sample, mulaw.len() as u64, now, self.playback.plays_until(now));
+        self.turns.agent_audio(Piece::of(first_sample, pcm), now, self.playback.plays_until(now));
         self.outputs.push_back(Output::Speak { first_sample, epoch: self.playback.epoch(), mulaw });
     }
 

@@ -2,7 +2,10 @@ use std::{collections::VecDeque, time::Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{agent_turn::AgentTurn, heard::Pace};
+use super::{
+    agent_turn::AgentTurn,
+    heard::{Pace, Piece},
+};
 use crate::calls::{Speaker, Turn};
 
 /// Turns the monotonic time of a leg into the time of day of its record.
@@ -82,10 +85,10 @@ impl Turns {
     }
 
     /// Audio of the agent, to be played by `played_at`.
-    pub(super) fn agent_audio(&mut self, first_sample: u64, samples: u64, now: Instant, played_at: Instant) {
+    pub(super) fn agent_audio(&mut self, piece: Piece, now: Instant, played_at: Instant) {
         let caller_said = self.caller_said;
         let Some(agent) = self.newest() else { return };
-        if agent.audio(first_sample, samples, now, played_at) && agent.is_open() {
+        if agent.audio(piece, now, played_at) && agent.is_open() {
             caller_said.into_iter().for_each(|said| agent.answers(said));
             self.caller_said = None;
         }
