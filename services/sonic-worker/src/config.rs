@@ -11,6 +11,7 @@ use crate::{
     bedrock::{BedrockConfig, read_ca_bundle},
     calls::RecordFiles,
     nova::ModelId,
+    prices::{InvalidPrices, Prices},
 };
 
 const DEFAULT_MODEL: &str = "amazon.nova-2-sonic-v1:0";
@@ -31,6 +32,8 @@ pub struct Config {
     pub region: Option<String>,
     /// `CALL_RECORDS_DIR`, default unset: a folder that gets a JSON file for each ended call.
     pub call_records: Option<RecordFiles>,
+    /// `SONIC_PRICES`, default those of Nova 2 Sonic: what tokens cost.
+    pub prices: Prices,
     /// `DRAIN_SECONDS`, default 30 s: how long live calls may go on after SIGTERM.
     pub drain: Duration,
     /// Logs, traces and metrics.
@@ -55,6 +58,9 @@ impl Config {
             call_records: reader.parsed("CALL_RECORDS_DIR", |folder| {
                 RecordFiles::in_folder(folder.into()).map_err(|error| format!("{folder} cannot be written to: {error}"))
             }),
+            prices: reader
+                .parsed("SONIC_PRICES", |table| table.parse().map_err(|error: InvalidPrices| error.to_string()))
+                .unwrap_or_default(),
             drain: reader.duration("DRAIN_SECONDS", DEFAULT_DRAIN),
             telemetry: TelemetryConfig::read(&mut reader),
         };
@@ -115,6 +121,7 @@ mod tests {
             ("DRAIN_SECONDS", "a while"),
             ("AWS_CA_BUNDLE", "/dev/null"),
             ("CALL_RECORDS_DIR", "/dev/null/records"),
+            ("SONIC_PRICES", "speech_in=3"),
         ];
         let error = Config::from_env(&wrong.into_iter().collect()).unwrap_err();
         let mut names: Vec<_> = error.names().collect();

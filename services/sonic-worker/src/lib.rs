@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod mulaw;
 pub mod nova;
 mod outbox;
+pub mod prices;
 pub mod runner;
 mod serve;
 pub mod tools;

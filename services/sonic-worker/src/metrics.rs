@@ -27,6 +27,7 @@ pub struct Metrics {
     turn_latency: Histogram<f64>,
     tool_duration: Histogram<f64>,
     tokens: Counter<u64>,
+    cost: Counter<f64>,
     dropped: Counter<u64>,
     ignored: Counter<u64>,
     skipped: Counter<u64>,
@@ -78,6 +79,10 @@ impl Metrics {
             ),
             tool_duration: seconds("offhook.worker.tool.duration", "Tool runs, by whether they failed"),
             tokens: count("offhook.worker.tokens", "Tokens used, by direction and kind"),
+            cost: meter
+                .f64_counter("offhook.worker.cost.usd")
+                .with_description("What the tokens used cost, in US dollars")
+                .build(),
             dropped: count("offhook.worker.audio.dropped", "Pieces of audio dropped for being late, by direction"),
             skipped: count("offhook.worker.session.events.skipped", "Events of the model not known or not readable"),
             ignored: count("offhook.worker.messages.ignored", "Messages of the edge that meant nothing here"),
@@ -141,7 +146,10 @@ impl Metrics {
         match entry {
             Entry::Turn(turn) => self.turn(turn),
             Entry::Tool(run) => self.tool(run),
-            Entry::Usage(usage) => self.usage(*usage),
+            Entry::Usage { usage, cost } => {
+                self.usage(*usage);
+                self.cost.add(cost.as_usd(), &[]);
+            }
             Entry::Ended { outcome, .. } => self.call_ended(*outcome),
         }
     }
@@ -190,5 +198,27 @@ impl Live {
 impl Drop for Live {
     fn drop(&mut self) {
         self.0.add(-1, &[]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use offhook_hosting::telemetry::Telemetry;
+
+    use super::*;
+    use crate::prices::Prices;
+
+    #[test]
+    fn what_calls_cost_adds_up_in_dollars() {
+        let telemetry = Telemetry::for_metrics("test");
+        let metrics = Metrics::new(&telemetry.meter("test"));
+        let usage = Usage { output_speech_tokens: 500, ..Usage::default() };
+        for _ in 0..2 {
+            metrics.noted(&Entry::Usage { usage, cost: Prices::default().cost(usage) });
+        }
+        let families = telemetry.registry().gather();
+        let cost = families.iter().find(|family| family.name() == "offhook_worker_cost_usd_total").unwrap();
+        let usd = cost.get_metric()[0].get_counter().get_value();
+        assert!((usd - 0.012).abs() < 1e-12, "{usd}");
     }
 }

@@ -63,6 +63,7 @@ pub async fn run(
         tools: Tools::built_in(clock),
         store: Arc::new(MemoryStore::new(clock)),
         files: config.call_records,
+        prices: config.prices,
         metrics: Metrics::new(&telemetry.meter("sonic-worker")),
         clock,
     };

@@ -82,6 +82,7 @@ mod tests {
     use crate::{
         calls::{Direction, NextStep, Outcome},
         nova::Usage,
+        prices::{Cost, Prices},
     };
 
     fn record() -> CallRecord {
@@ -95,6 +96,7 @@ mod tests {
             turns: Vec::new(),
             tools: Vec::new(),
             usage: Usage::default(),
+            cost_usd: Cost::default(),
             next_step: NextStep::HangUp { say: None },
         }
     }
@@ -104,6 +106,11 @@ mod tests {
         Entry::Ended { at: Timestamp::UNIX_EPOCH, outcome: Outcome::CallerHungUp, next_step }
     }
 
+    fn used(input_text_tokens: u64) -> Entry {
+        let usage = Usage { input_text_tokens, ..Usage::default() };
+        Entry::Usage { usage, cost: Prices::default().cost(usage) }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_ended_call_is_kept_for_ten_minutes_and_a_live_one_for_as_long_as_it_lasts() {
         let (store, call) = (MemoryStore::new(Clock), record());
@@ -111,7 +118,7 @@ mod tests {
         tokio::time::advance(KEEP_ENDED * 2).await;
         store.append(call.call_sid.clone(), ended()).await.unwrap();
         // The tokens of a session are known only after its end.
-        store.append(call.call_sid.clone(), Entry::Usage(Usage::default())).await.unwrap();
+        store.append(call.call_sid.clone(), used(0)).await.unwrap();
         tokio::time::advance(KEEP_ENDED - Duration::from_secs(1)).await;
         let kept = store.record(&call.call_sid).await.unwrap().unwrap();
         assert_eq!(kept.outcome, Some(Outcome::CallerHungUp));
@@ -122,13 +129,13 @@ mod tests {
     #[tokio::test]
     async fn a_second_leg_goes_on_with_the_record_of_the_first() {
         let (store, call) = (MemoryStore::new(Clock), record());
-        let used = Usage { input_text_tokens: 3, ..Usage::default() };
         for _ in 0..2 {
             store.begin(call.clone()).await.unwrap();
-            store.append(call.call_sid.clone(), Entry::Usage(used)).await.unwrap();
+            store.append(call.call_sid.clone(), used(500_000)).await.unwrap();
             store.append(call.call_sid.clone(), ended()).await.unwrap();
         }
-        assert_eq!(store.record(&call.call_sid).await.unwrap().unwrap().usage.input_text_tokens, 6);
+        let both = store.record(&call.call_sid).await.unwrap().unwrap();
+        assert_eq!((both.usage.input_text_tokens, both.cost_usd.to_string().as_str()), (1_000_000, "0.330000"));
         let apology = NextStep::HangUp { say: Some("sorry".into()) };
         store.begin(CallRecord { next_step: apology.clone(), ..call.clone() }).await.unwrap();
         assert_eq!(store.record(&call.call_sid).await.unwrap().unwrap().next_step, apology);

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::nova::Usage;
+use crate::{nova::Usage, prices::Cost};
 
 /// Twilio's name of a call: `CA` and 32 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -71,6 +71,8 @@ pub struct CallRecord {
     pub tools: Vec<ToolRun>,
     /// Tokens over all model sessions.
     pub usage: Usage,
+    /// What they cost.
+    pub cost_usd: Cost,
     /// What Twilio is told when it asks for more TwiML.
     pub next_step: NextStep,
 }
@@ -82,8 +84,13 @@ pub enum Entry {
     Turn(Turn),
     /// A tool finished, or was given up.
     Tool(ToolRun),
-    /// Tokens of a model session that has ended; adds up.
-    Usage(Usage),
+    /// What a model session that has ended used up; adds up.
+    Usage {
+        /// Tokens.
+        usage: Usage,
+        /// What they cost.
+        cost: Cost,
+    },
     /// The conversation is over.
     Ended {
         /// When.
@@ -101,7 +108,10 @@ impl CallRecord {
         match entry {
             Entry::Turn(turn) => self.turns.push(turn),
             Entry::Tool(tool) => self.tools.push(tool),
-            Entry::Usage(usage) => self.usage += usage,
+            Entry::Usage { usage, cost } => {
+                self.usage += usage;
+                self.cost_usd += cost;
+            }
             Entry::Ended { at, outcome, next_step } => {
                 self.ended_at = Some(at);
                 self.outcome = Some(outcome);

@@ -45,6 +45,7 @@ use crate::{
     calls::{Entry, NextStep, Outcome, Turn},
     mulaw,
     nova::{Failure, ServerEvent, Session, Setup, Told, ToolSpec, ToolUseId, Usage},
+    prices::Prices,
 };
 
 /// Tries at opening a model session before the caller is told that it does not work.
@@ -75,6 +76,7 @@ pub struct Conversation {
     playback: Playback,
     turns: Turns,
     tools: ToolCalls,
+    prices: Prices,
     usage: Usage,
     leaving: Option<Leaving>,
     outputs: VecDeque<Output>,
@@ -101,7 +103,7 @@ enum Phase {
 
 impl Conversation {
     /// Begins by opening a model session.
-    pub fn new(agent: Arc<Agent>, tools: Vec<ToolSpec>, time: CallTime, mut entropy: Entropy) -> Self {
+    pub fn new(agent: Arc<Agent>, tools: Vec<ToolSpec>, prices: Prices, time: CallTime, mut entropy: Entropy) -> Self {
         let setup = agent.setup(tools);
         let (session, opening) = Session::open(&setup, entropy.fork());
         Self {
@@ -117,6 +119,7 @@ impl Conversation {
             streaming: true,
             pcm: Vec::new(),
             playback: Playback::default(),
+            prices,
             usage: Usage::default(),
             leaving: None,
             outputs: VecDeque::from([Output::OpenStream(opening)]),
@@ -372,7 +375,8 @@ impl Conversation {
     /// Everything is over; the tokens are known only now.
     fn end(&mut self) {
         self.phase = Phase::Finished;
-        self.outputs.push_back(Output::Note(Entry::Usage(self.usage)));
+        let (usage, cost) = (self.usage, self.prices.cost(self.usage));
+        self.outputs.push_back(Output::Note(Entry::Usage { usage, cost }));
         self.outputs.push_back(Output::Finished);
     }
 

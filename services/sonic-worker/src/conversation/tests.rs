@@ -24,7 +24,8 @@ impl Rig {
         let now = Instant::now();
         let time = CallTime { started: now, started_at: Timestamp::UNIX_EPOCH };
         let tools = Tools::built_in(offhook_hosting::clock::Clock).specs(true);
-        let conversation = Conversation::new(Arc::new(Agent::demo()), tools, time, Entropy::from_seed(7));
+        let conversation =
+            Conversation::new(Arc::new(Agent::demo()), tools, Prices::default(), time, Entropy::from_seed(7));
         Self { conversation, now, notes: Vec::new() }
     }
 
@@ -76,7 +77,7 @@ impl Rig {
     fn outcome(&self) -> Option<(Outcome, &NextStep)> {
         self.notes.iter().find_map(|entry| match entry {
             Entry::Ended { outcome, next_step, .. } => Some((*outcome, next_step)),
-            Entry::Turn(_) | Entry::Tool(_) | Entry::Usage(_) => None,
+            Entry::Turn(_) | Entry::Tool(_) | Entry::Usage { .. } => None,
         })
     }
 }
@@ -570,6 +571,17 @@ fn asking_for_a_human_leads_to_a_transfer_with_its_reason() {
     let Output::Next(NextStep::Transfer { reason, .. }) = &outputs[0] else { panic!("{outputs:?}") };
     assert_eq!(reason.as_deref(), Some("lost key"));
     assert_eq!(rig.outcome().unwrap().0, Outcome::Transferred);
+}
+
+#[test]
+fn the_record_says_what_the_call_cost_also_for_what_was_used_while_it_closed() {
+    let mut rig = Rig::live();
+    rig.model([ServerEvent::Usage(Usage { output_speech_tokens: 7, ..Usage::default() })]);
+    rig.handle(Input::LegEnded(LegEnd::Stopped));
+    rig.model([ServerEvent::Usage(Usage { output_speech_tokens: 1_000, ..Usage::default() })]);
+    rig.handle(Input::StreamEnded(None));
+    let Some(Entry::Usage { usage, cost }) = rig.notes.last() else { panic!("{:?}", rig.notes) };
+    assert_eq!((usage.output_speech_tokens, cost.to_string().as_str()), (1_000, "0.012000"));
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::{
     conversation::{CallTime, Conversation, Input},
     metrics::RefusedLeg,
     nova::Usage,
+    prices::Cost,
     runner::{Runner, Services, ToEdgeSender},
 };
 
@@ -163,6 +164,7 @@ impl Leg {
             turns: Vec::new(),
             tools: Vec::new(),
             usage: Usage::default(),
+            cost_usd: Cost::default(),
             // Until the conversation decides: a caller whose worker is lost still hears a sentence.
             next_step: agent.apologise(),
         };
@@ -170,7 +172,7 @@ impl Leg {
             warn!(%error, "the call has no record");
         }
         let tools = services.tools.specs(start.transfer_available);
-        let conversation = Conversation::new(agent, tools, time, entropy);
+        let conversation = Conversation::new(agent, tools, services.prices, time, entropy);
         let metrics = services.metrics.clone();
         let inputs = from_edge.filter_map(move |message| {
             let input: Option<Input> = message.map_or_else(|status| Some(convert::broken(&status)), convert::input);

@@ -121,6 +121,7 @@ pub(crate) fn record(record: CallRecord) -> wire::CallRecord {
             output_speech_tokens: record.usage.output_speech_tokens,
             output_text_tokens: record.usage.output_text_tokens,
         }),
+        cost_usd: record.cost_usd.to_string(),
     }
 }
 
@@ -163,6 +164,7 @@ mod tests {
     use crate::{
         agent::Agent,
         conversation::{CallTime, Conversation, Output},
+        prices::Prices,
         tools::Tools,
     };
 
@@ -200,7 +202,7 @@ mod tests {
             let now = Clock.now();
             let time = CallTime { started: now, started_at: Timestamp::UNIX_EPOCH };
             let tools = Tools::built_in(Clock).specs(true);
-            let mut conversation = Conversation::new(Arc::new(Agent::demo()), tools, time, Entropy::from_seed(1));
+            let mut conversation = Conversation::new(Arc::new(Agent::demo()), tools, Prices::default(), time, Entropy::from_seed(1));
             conversation.handle(Input::StreamOpened, now);
             let mut next_steps = 0;
             for bytes in messages {

@@ -31,6 +31,7 @@ use crate::{
     metrics::{Dropped, Metrics},
     nova::ClientEvent,
     outbox::Outbox,
+    prices::Prices,
     tools::Tools,
 };
 
@@ -52,6 +53,8 @@ pub struct Services {
     pub store: SharedStore,
     /// Where ended calls are left as files, if anywhere.
     pub files: Option<RecordFiles>,
+    /// What tokens cost.
+    pub prices: Prices,
     /// The worker's instruments.
     pub metrics: Metrics,
     /// The worker's clock.

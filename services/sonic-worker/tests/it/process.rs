@@ -18,11 +18,13 @@ fn every_mistake_in_the_environment_is_reported_before_anything_starts() {
         ("MAX_SESSIONS", "many"),
         ("RUST_LOG", "a=b=c"),
         ("AWS_CA_BUNDLE", "/dev/null"),
+        ("SONIC_PRICES", "speech_in=3,speech_out=12,text_in=0.33,text_out=a lot"),
     ];
     let output = worker(&wrong).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let report = String::from_utf8(output.stderr).unwrap();
     assert!(wrong.iter().all(|(name, _)| report.contains(name)), "{report}");
+    assert!(report.contains("text_out must be") && !report.contains("a lot"), "{report}");
     assert!(output.stdout.is_empty());
 }
 

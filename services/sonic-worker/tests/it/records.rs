@@ -34,6 +34,8 @@ async fn a_call_can_be_asked_for_and_leaves_a_file_for_its_owner_only() {
     let agent = (Speaker::Agent, "Good morning.", Some("Good morning."));
     assert_eq!(turns, [agent, (Speaker::Caller, "cancel it", None)]);
     assert_eq!((record.outcome.as_str(), record.usage.unwrap().output_speech_tokens), ("caller_hung_up", 7));
+    // 5 and 7 tokens of speech, 1 and 2 of text: 15 + 84 + 0.33 + 5.5 millionths.
+    assert_eq!(record.cost_usd, "0.000105");
 
     let file = folder.join(format!("{CALL}.json"));
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -43,7 +45,7 @@ async fn a_call_can_be_asked_for_and_leaves_a_file_for_its_owner_only() {
         (&json!("Good morning."), &Value::Null)
     );
     assert_eq!(written["turns"][1]["text"], "cancel it");
-    assert_eq!(written["ended_at"], record.ended_at);
+    assert_eq!((&written["ended_at"], &written["cost_usd"]), (&json!(record.ended_at), &json!("0.000105")));
 }
 
 #[tokio::test]

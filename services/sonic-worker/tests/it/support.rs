@@ -17,6 +17,7 @@ use sonic_worker::{
     grpc::{CallsService, ConversationsService, Questions, Worker},
     metrics::Metrics,
     nova::{ClientEvent, Failure, ServerEvent, ToolSpec},
+    prices::Prices,
     runner::Services,
     tools::{Tool, ToolFuture, Tools},
 };
@@ -53,6 +54,7 @@ impl TestWorker {
             tools,
             store: Arc::new(MemoryStore::new(Clock)),
             files,
+            prices: Prices::default(),
             metrics: Metrics::new(&Telemetry::for_metrics("test").meter("test")),
             clock: Clock,
         };
