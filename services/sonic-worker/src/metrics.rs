@@ -75,7 +75,7 @@ impl Metrics {
             interruptions: count("offhook.worker.interruptions", "Times a caller interrupted the agent"),
             turn_latency: seconds(
                 "offhook.worker.turn.latency",
-                "From the caller's recognised words to the agent's first audio",
+                "From the caller's recognised words or complete keys to the agent's first audio",
             ),
             tool_duration: seconds("offhook.worker.tool.duration", "Tool runs, by whether they failed"),
             tokens: count("offhook.worker.tokens", "Tokens used, by direction and kind"),

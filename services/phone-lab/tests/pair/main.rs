@@ -7,6 +7,7 @@ mod barge_in;
 mod demo_calls;
 mod failures;
 mod hang_ups;
+mod keys;
 mod mangled;
 mod model_streams;
 mod network;

@@ -131,18 +131,30 @@ pub enum Speaker {
     Agent,
 }
 
+/// How something was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnKind {
+    /// Aloud.
+    Speech,
+    /// With the keys of the telephone.
+    Digits,
+}
+
 /// Something that was said.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Turn {
     /// By whom.
     pub speaker: Speaker,
-    /// The caller's words as the model recognised them, or the agent's as it planned to speak them: whole, also when the
-    /// caller interrupted.
+    /// In which way.
+    pub kind: TurnKind,
+    /// The caller's words as the model recognised them or the keys as they were pressed, or the agent's words as it
+    /// planned to speak them: whole, also when the caller interrupted.
     pub text: String,
     /// How much of the agent's text the caller heard, as far as is known: its first words, or all. `None` for turns of
     /// the caller.
     pub heard: Option<String>,
-    /// When: the caller's words were recognised, or the agent's audio began.
+    /// When: the caller's words were recognised or keys complete, or the agent's audio began.
     #[serde(serialize_with = "milliseconds")]
     pub at: Timestamp,
     /// The caller interrupted this turn of the agent before hearing all of it.
@@ -150,7 +162,8 @@ pub struct Turn {
     /// When the caller stopped hearing it before it was over: interrupted it, or was no longer on the line.
     #[serde(serialize_with = "milliseconds_or_none")]
     pub cut_at: Option<Timestamp>,
-    /// From the caller's recognised words to the agent's first audio; `None` for turns that answer nothing.
+    /// From the caller's recognised words or complete keys to the agent's first audio; `None` for turns that answer
+    /// nothing.
     pub latency_ms: Option<u32>,
 }
 

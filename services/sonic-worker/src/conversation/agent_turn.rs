@@ -4,7 +4,7 @@ use super::{
     CallTime,
     heard::{Pace, Piece, Speech},
 };
-use crate::calls::{Speaker, Turn};
+use crate::calls::{Speaker, Turn, TurnKind};
 
 /// A model that is interrupted ends its audio block as if the turn were over, and says so right after (AWS, "Barge-in"):
 /// a block that ended this long before is whole.
@@ -154,6 +154,7 @@ impl AgentTurn {
         let latency_ms = self.latency.map(|latency| u32::try_from(latency.as_millis()).unwrap_or(u32::MAX));
         Turn {
             speaker: Speaker::Agent,
+            kind: TurnKind::Speech,
             text,
             heard: Some(heard),
             at: time.at(self.at),

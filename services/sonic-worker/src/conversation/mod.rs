@@ -13,7 +13,9 @@
 
 mod agent_turn;
 mod heard;
+mod keypad;
 mod leaving;
+mod line;
 mod playback;
 mod ports;
 mod tool_calls;
@@ -25,25 +27,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use offhook_hosting::entropy::Entropy;
 use serde_json::Value;
 
 use self::{
-    heard::Piece,
+    keypad::Keypad,
     leaving::Leaving,
     playback::Playback,
     tool_calls::{Requested, ToolCalls},
     turns::Turns,
 };
 pub use self::{
+    keypad::{InvalidKey, Key},
     ports::{Input, LegEnd, Output, ToolCall},
     turns::CallTime,
 };
 use crate::{
     agent::Agent,
     calls::{Entry, NextStep, Outcome, Turn},
-    mulaw,
     nova::{Failure, ServerEvent, Session, Setup, Told, ToolSpec, ToolUseId, Usage},
     prices::Prices,
 };
@@ -74,6 +75,7 @@ pub struct Conversation {
     streaming: bool,
     pcm: Vec<u8>,
     playback: Playback,
+    keypad: Keypad,
     turns: Turns,
     tools: ToolCalls,
     prices: Prices,
@@ -104,7 +106,8 @@ enum Phase {
 impl Conversation {
     /// Begins by opening a model session.
     pub fn new(agent: Arc<Agent>, tools: Vec<ToolSpec>, prices: Prices, time: CallTime, mut entropy: Entropy) -> Self {
-        let setup = agent.setup(tools);
+        let mut setup = agent.setup(tools);
+        setup.system_prompt.push_str(keypad::EXPLAINED);
         let (session, opening) = Session::open(&setup, entropy.fork());
         Self {
             turns: Turns::new(time, setup.opening_text.clone()),
@@ -119,6 +122,7 @@ impl Conversation {
             streaming: true,
             pcm: Vec::new(),
             playback: Playback::default(),
+            keypad: Keypad::default(),
             prices,
             usage: Usage::default(),
             leaving: None,
@@ -138,7 +142,7 @@ impl Conversation {
             Phase::Closing { until } => Some(until),
             Phase::Live { answer_by } => {
                 let leave_at = self.leaving.as_ref().map(|leaving| leaving.deadline(self.playback.is_heard_out()));
-                answer_by.into_iter().chain(leave_at).min()
+                answer_by.into_iter().chain(leave_at).chain(self.keypad.deadline()).min()
             }
             Phase::Opening { .. } | Phase::Finished => None,
         };
@@ -149,6 +153,7 @@ impl Conversation {
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::CallerAudio(mulaw) => self.handle_caller_audio(mulaw),
+            Input::Pressed(key) => self.handle_pressed(key, now),
             Input::Heard { sample, epoch } => self.handle_heard(sample, epoch, now),
             Input::LegEnded(end) => self.handle_leg_ended(end, now),
             Input::StreamOpened => self.handle_opened(now),
@@ -162,34 +167,6 @@ impl Conversation {
         self.handle_deadlines(now);
         let settled = self.turns.settled(now);
         self.note(settled);
-    }
-
-    fn handle_caller_audio(&mut self, mulaw: Bytes) {
-        match self.phase {
-            Phase::Live { .. } => {
-                self.pcm.clear();
-                mulaw::decode_into(&mulaw, &mut self.pcm);
-                self.outputs.extend(self.session.audio(&self.pcm).map(Output::SendAudio));
-            }
-            // Before `Accepted` the edge keeps the caller's audio back.
-            Phase::Opening { .. } | Phase::Retrying { .. } | Phase::Closing { .. } | Phase::Finished => {}
-        }
-    }
-
-    fn handle_heard(&mut self, sample: u64, epoch: u32, now: Instant) {
-        let position = self.playback.handle_heard(sample, epoch, now);
-        self.turns.heard(position, epoch, now);
-    }
-
-    fn handle_leg_ended(&mut self, end: LegEnd, now: Instant) {
-        self.edge_is_there = false;
-        let heard = match end {
-            // The line may have been dead for a while before it was noticed.
-            LegEnd::ConnectionLost => self.playback.heard(),
-            LegEnd::Stopped | LegEnd::ProtocolError | LegEnd::EdgeStopping => self.playback.position(now),
-        };
-        self.turns.cut_off(heard, now);
-        self.finish(end.outcome(), end.next_step(&self.agent), now);
     }
 
     fn handle_opened(&mut self, now: Instant) {
@@ -256,20 +233,6 @@ impl Conversation {
         }
     }
 
-    fn speak(&mut self, pcm: &[u8], now: Instant) {
-        let mulaw = mulaw::encode_all(pcm);
-        self.leaving.iter_mut().for_each(|leaving| leaving.agent_speaks(now));
-        let first_sample = self.playback.send(mulaw.len(), now);
-        self.turns.agent_audio(Piece::of(first_sample, pcm), now, self.playback.plays_until(now));
-        self.outputs.push_back(Output::Speak { first_sample, epoch: self.playback.epoch(), mulaw });
-    }
-
-    fn hush(&mut self, now: Instant) {
-        self.turns.interrupted(self.playback.position(now), now);
-        self.leaving.take_if(|leaving| leaving.is_called_off_by_the_caller());
-        self.outputs.push_back(Output::Hush { epoch: self.playback.hush() });
-    }
-
     fn handle_tool_wanted(&mut self, id: ToolUseId, name: String, input: Value, now: Instant) {
         match self.tools.request(&self.setup.tools, id.clone(), name, input, now) {
             Requested::Run(call) => self.outputs.push_back(Output::RunTool(call)),
@@ -319,6 +282,9 @@ impl Conversation {
                 self.end();
             }
             Phase::Live { answer_by } => {
+                if let Some(pressed) = self.keypad.collected(now) {
+                    self.tell_pressed(&pressed, now);
+                }
                 let heard_out = self.playback.is_heard_out();
                 if let Some(left) = self.leaving.take_if(|leaving| leaving.deadline(heard_out) <= now) {
                     self.finish(left.outcome(), left.into_next_step(), now);
@@ -362,6 +328,9 @@ impl Conversation {
     }
 
     fn note_end(&mut self, outcome: Outcome, next_step: NextStep, now: Instant) {
+        if let Some(pressed) = self.keypad.give_up() {
+            self.turns.caller_pressed(pressed.keys().to_owned(), pressed.told(), now);
+        }
         let last = self.turns.flush();
         self.note(last);
         for (id, run) in self.tools.give_up(now) {

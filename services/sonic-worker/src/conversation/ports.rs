@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::Key;
 use crate::{
     agent::Agent,
     calls::{Entry, NextStep, Outcome},
@@ -12,6 +13,8 @@ use crate::{
 pub enum Input {
     /// The caller's voice as mu-law.
     CallerAudio(Bytes),
+    /// The caller pressed a key.
+    Pressed(Key),
     /// The caller has heard the agent up to a sample, in an epoch.
     Heard {
         /// Samples heard on this leg.

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -7,6 +8,9 @@ use crate::{
     nova::{GenerationStage, Role, StopReason},
     tools::Tools,
 };
+
+mod hearing;
+mod keys;
 
 /// A conversation with invented time; outputs are drained after every step.
 struct Rig {
@@ -91,11 +95,6 @@ fn says(text: &str) -> [ServerEvent; 4] {
 fn says_for(text: &str, samples: usize) -> [ServerEvent; 5] {
     let [start, words, end, _] = says(text);
     [start, words, end, audio(samples), turn_ends()]
-}
-
-fn spoke(text: &str) -> [ServerEvent; 3] {
-    let start = ServerEvent::TextStart { role: Role::Assistant, stage: GenerationStage::Final };
-    [start, ServerEvent::Text(text.into()), ServerEvent::TextEnd(StopReason::EndTurn)]
 }
 
 fn caller_said(text: &str) -> [ServerEvent; 3] {
@@ -185,155 +184,6 @@ fn the_record_says_who_said_what_when_and_what_was_cut_short() {
     );
     assert_eq!((caller.speaker, caller.text.as_str()), (Speaker::Caller, "cancel it"));
     assert_eq!((question.text.as_str(), question.latency_ms), ("Which one?", Some(450)));
-}
-
-/// Each turn's text and what was heard of it, and whether the caller interrupted it.
-fn heard(rig: &Rig) -> Vec<(&str, &str, bool)> {
-    let agents = rig.turns().into_iter().filter(|turn| turn.speaker == Speaker::Agent);
-    agents.map(|turn| (turn.text.as_str(), turn.heard.as_deref().unwrap(), turn.interrupted)).collect()
-}
-
-#[test]
-fn a_turn_is_recorded_once_it_was_heard_out() {
-    let mut rig = Rig::live();
-    rig.model(says_for("Good morning.", 1_600));
-    rig.later(600);
-    rig.handle(Input::Heard { sample: 800, epoch: 0 });
-    rig.model(caller_said("hello"));
-    assert_eq!(rig.turns(), Vec::<&Turn>::new(), "what the caller said waits for what was said before");
-    rig.handle(Input::Heard { sample: 1_600, epoch: 0 });
-    assert_eq!(heard(&rig), [("Good morning.", "Good morning.", false)]);
-    let [agent, caller] = rig.turns()[..] else { panic!("{:?}", rig.turns()) };
-    assert_eq!((agent.cut_at, caller.text.as_str(), &caller.heard), (None, "hello", &None));
-    assert_eq!(rig.conversation.poll_deadline(), None);
-}
-
-#[test]
-fn an_interrupted_turn_is_heard_up_to_the_last_word_that_was_played_whole() {
-    let mut rig = Rig::live();
-    rig.model(says_for("One two three four.", 1_900));
-    rig.now += Duration::from_secs(1);
-    rig.handle(Input::Heard { sample: 800, epoch: 0 });
-    rig.model(interrupted());
-    assert_eq!(rig.later(499), []);
-    assert_eq!(rig.turns(), Vec::<&Turn>::new(), "the edge may have told more before it was hushed");
-    rig.later(1);
-    assert_eq!(heard(&rig), [("One two three four.", "One two", true)]);
-    assert_eq!(rig.turns()[0].cut_at, Some(rig.conversation.turns.time().at(rig.now - Duration::from_millis(500))));
-}
-
-#[test]
-fn the_time_between_the_last_position_and_the_interruption_was_heard_too() {
-    let mut rig = Rig::live();
-    rig.model(says_for("One two three four.", 1_900));
-    rig.now += Duration::from_secs(1);
-    rig.handle(Input::Heard { sample: 800, epoch: 0 });
-    rig.now += Duration::from_millis(75);
-    rig.model(interrupted());
-    rig.later(500);
-    assert_eq!(heard(&rig), [("One two three four.", "One two three", true)]);
-}
-
-#[test]
-fn positions_that_arrive_after_the_hush_still_count_until_the_new_epoch_is_heard() {
-    let mut rig = Rig::live();
-    rig.model(says_for("One two three four.", 1_900));
-    rig.now += Duration::from_secs(1);
-    rig.model(interrupted());
-    rig.handle(Input::Heard { sample: 1_400, epoch: 0 });
-    rig.model(says("Yes?"));
-    rig.handle(Input::Heard { sample: 1_900 + 160, epoch: 1 });
-    rig.handle(Input::Heard { sample: 1_900, epoch: 0 });
-    assert_eq!(heard(&rig), [("One two three four.", "One two three", true)]);
-}
-
-#[test]
-fn of_turns_that_wait_to_be_played_an_interruption_cuts_all() {
-    let mut rig = Rig::live();
-    rig.model(says_for("One moment.", 1_600));
-    rig.model(says_for("Here it is.", 1_600));
-    rig.now += Duration::from_secs(1);
-    rig.handle(Input::Heard { sample: 1_600, epoch: 0 });
-    rig.model(interrupted());
-    rig.later(500);
-    assert_eq!(heard(&rig), [("One moment.", "One moment.", false), ("Here it is.", "", true)]);
-}
-
-#[test]
-fn a_marker_after_all_was_heard_cuts_nothing() {
-    let mut rig = Rig::live();
-    rig.model(says_for("Hello.", 1_600));
-    rig.now += Duration::from_secs(1);
-    rig.handle(Input::Heard { sample: 1_600, epoch: 0 });
-    rig.model(interrupted());
-    assert_eq!(heard(&rig), [("Hello.", "Hello.", false)]);
-}
-
-#[test]
-fn a_sentence_that_the_model_itself_broke_off_is_not_taken_for_whole() {
-    let mut rig = Rig::live();
-    rig.model(says_for("One two three four.", 1_900));
-    rig.handle(Input::Heard { sample: 1_900, epoch: 0 });
-    rig.later(500);
-    rig.model(says_for("Five six seven eight.", 1_000));
-    rig.handle(Input::Heard { sample: 2_900, epoch: 0 });
-    rig.model(interrupted());
-    rig.later(500);
-    assert_eq!(heard(&rig)[1], ("Five six seven eight.", "Five six", true));
-}
-
-#[test]
-fn a_block_that_ends_only_after_the_marker_is_not_taken_for_whole_either() {
-    let mut rig = Rig::live();
-    rig.model(says_for("One two three four.", 1_900));
-    rig.handle(Input::Heard { sample: 1_900, epoch: 0 });
-    rig.later(500);
-    let [start, words, end, voice, turn_ends] = says_for("Five six seven eight.", 1_000);
-    rig.model([start, words, end, voice]);
-    rig.now += Duration::from_secs(1);
-    rig.handle(Input::Heard { sample: 2_900, epoch: 0 });
-    rig.model(interrupted());
-    rig.model([turn_ends]);
-    rig.later(500);
-    assert_eq!(heard(&rig)[1], ("Five six seven eight.", "Five six", true));
-}
-
-#[test]
-fn a_late_final_text_changes_no_other_turn() {
-    let mut rig = Rig::live();
-    rig.model(says_for("One two.", 800));
-    rig.handle(Input::Heard { sample: 800, epoch: 0 });
-    rig.later(500);
-    rig.model(says_for("Three four.", 800));
-    rig.model(spoke("One two."));
-    rig.model(spoke("Three four."));
-    rig.later(500);
-    rig.handle(Input::Heard { sample: 1_600, epoch: 0 });
-    assert_eq!(heard(&rig), [("One two.", "One two.", false), ("Three four.", "Three four.", false)]);
-}
-
-#[test]
-fn a_caller_who_hangs_up_heard_what_was_played_until_then() {
-    for (end, expected) in [(LegEnd::Stopped, "One two three"), (LegEnd::ConnectionLost, "One two")] {
-        let mut rig = Rig::live();
-        rig.model(says_for("One two three four.", 1_900));
-        rig.now += Duration::from_secs(1);
-        rig.handle(Input::Heard { sample: 800, epoch: 0 });
-        rig.now += Duration::from_millis(75);
-        rig.handle(Input::LegEnded(end));
-        assert_eq!(heard(&rig), [("One two three four.", expected, false)], "{end:?}");
-        assert!(rig.turns()[0].cut_at.is_some(), "{end:?}");
-    }
-}
-
-#[test]
-fn an_edge_that_tells_no_positions_holds_the_record_up_only_so_long() {
-    let mut rig = Rig::live();
-    rig.model(says_for("Hello.", 8_000));
-    rig.model(caller_said("hello"));
-    rig.reach_deadline(Duration::from_secs(6));
-    assert_eq!(heard(&rig), [("Hello.", "", false)]);
-    assert_eq!((rig.turns().len(), rig.turns()[0].cut_at), (2, None));
 }
 
 #[test]
@@ -584,6 +434,10 @@ fn the_record_says_what_the_call_cost_also_for_what_was_used_while_it_closed() {
     assert_eq!((usage.output_speech_tokens, cost.to_string().as_str()), (1_000, "0.012000"));
 }
 
+fn press(key: &str) -> Input {
+    Input::Pressed(Key::try_from(key).unwrap())
+}
+
 #[test]
 fn echoes_of_an_older_epoch_do_not_move_what_was_heard() {
     let mut rig = Rig::live();
@@ -633,7 +487,9 @@ fn whatever_happens_in_whatever_order_the_conversation_comes_to_an_end() {
 }
 
 fn any_input(dice: &mut Entropy) -> Input {
-    match dice.between(0, 16) {
+    match dice.between(0, 18) {
+        16 => press("7"),
+        17 => press("#"),
         0 => Input::StreamOpened,
         1 => Input::StreamRefused(Failure::Throttled),
         2 => Input::Heard { sample: dice.between(0, 1_000), epoch: dice.between(0, 3) as u32 },

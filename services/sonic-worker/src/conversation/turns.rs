@@ -6,7 +6,7 @@ use super::{
     agent_turn::AgentTurn,
     heard::{Pace, Piece},
 };
-use crate::calls::{Speaker, Turn};
+use crate::calls::{Speaker, Turn, TurnKind};
 
 /// Turns the monotonic time of a leg into the time of day of its record.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +32,9 @@ impl CallTime {
 #[derive(Debug)]
 pub(super) struct Turns {
     time: CallTime,
-    /// The trigger that makes the agent speak first may come back as if the caller had said it; not after the agent
-    /// has spoken.
-    opening_text: Option<String>,
+    /// Text that was sent to the model, such as the trigger that makes it speak first, may come back as if the caller
+    /// had said it; not after the agent has spoken.
+    sent_text: Option<String>,
     caller_said: Option<Instant>,
     pace: Pace,
     waiting: VecDeque<Waiting>,
@@ -47,23 +47,34 @@ enum Waiting {
 }
 
 impl Turns {
-    pub(super) fn new(time: CallTime, opening_text: Option<String>) -> Self {
-        Self { time, opening_text, caller_said: None, pace: Pace::default(), waiting: VecDeque::new() }
+    pub(super) fn new(time: CallTime, sent_text: Option<String>) -> Self {
+        Self { time, sent_text, caller_said: None, pace: Pace::default(), waiting: VecDeque::new() }
     }
 
     pub(super) fn time(&self) -> CallTime {
         self.time
     }
 
-    /// The caller's turn, unless it is the trigger's echo.
+    /// The caller's words, unless they are the echo of a text that was sent.
     pub(super) fn caller_said(&mut self, text: String, now: Instant) {
-        if self.opening_text.as_deref().is_some_and(|opening| is_echo(opening, &text)) {
+        if self.sent_text.as_deref().is_some_and(|sent| is_echo(sent, &text)) {
             return;
         }
+        self.begin_caller_turn(TurnKind::Speech, text, now);
+    }
+
+    /// The caller pressed keys, of which the model was told in these words.
+    pub(super) fn caller_pressed(&mut self, keys: String, told: String, now: Instant) {
+        self.sent_text = Some(told);
+        self.begin_caller_turn(TurnKind::Digits, keys, now);
+    }
+
+    fn begin_caller_turn(&mut self, kind: TurnKind, text: String, now: Instant) {
         self.agent_turn_ended();
         self.caller_said = Some(now);
         self.waiting.push_back(Waiting::Caller(Turn {
             speaker: Speaker::Caller,
+            kind,
             text,
             heard: None,
             at: self.time.at(now),
@@ -75,7 +86,7 @@ impl Turns {
 
     /// A sentence that the agent is about to speak.
     pub(super) fn agent_says(&mut self, sentence: &str, epoch: u32, now: Instant) {
-        self.opening_text = None;
+        self.sent_text = None;
         if self.newest().is_none_or(|agent| !agent.is_open()) {
             self.waiting.push_back(Waiting::Agent(AgentTurn::begin(epoch, now)));
         }
@@ -178,8 +189,8 @@ impl Turns {
     }
 }
 
-fn is_echo(trigger: &str, text: &str) -> bool {
+fn is_echo(sent: &str, text: &str) -> bool {
     let words =
         |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
-    words(trigger) == words(text)
+    words(sent) == words(text)
 }

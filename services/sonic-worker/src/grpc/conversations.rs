@@ -103,7 +103,8 @@ impl Conversations for ConversationsService {
         let (to_edge, messages) = mpsc::channel(TO_EDGE_CAPACITY);
         let leg = self.leg();
         let serve = async move {
-            let question = leg.serve(request.into_inner(), to_edge).await;
+            // Boxed: a leg holds all that is known of its conversation, too much to be moved about.
+            let question = Box::pin(leg.serve(request.into_inner(), to_edge)).await;
             drop(place);
             if let Some(question) = question {
                 question.asked().await;

@@ -3,8 +3,8 @@ use offhook_proto::voice::v1::{self as wire, from_edge, next_step, to_edge};
 use tonic::{Code, Status};
 
 use crate::{
-    calls::{CallRecord, CallSid, Direction, NextStep, Speaker, ToolRun, Turn},
-    conversation::{Input, LegEnd},
+    calls::{CallRecord, CallSid, Direction, NextStep, Speaker, ToolRun, Turn, TurnKind},
+    conversation::{Input, Key, LegEnd},
 };
 
 /// A valid `Start`, as far as this worker needs it.
@@ -54,8 +54,9 @@ pub(crate) fn input(message: wire::FromEdge) -> Option<Input> {
             wire::EndedReason::EdgeStopping => LegEnd::EdgeStopping,
             wire::EndedReason::ConnectionLost | wire::EndedReason::Unspecified => LegEnd::ConnectionLost,
         })),
-        // Digits reach the model in a later version; a second `Start` changes nothing.
-        from_edge::Message::Audio(_) | from_edge::Message::Digit(_) | from_edge::Message::Start(_) => None,
+        from_edge::Message::Digit(digit) => Key::try_from(digit.digit.as_str()).ok().map(Input::Pressed),
+        // A second `Start` changes nothing.
+        from_edge::Message::Audio(_) | from_edge::Message::Start(_) => None,
     }
 }
 
@@ -130,8 +131,13 @@ fn turn(turn: Turn) -> wire::Turn {
         Speaker::Caller => wire::Speaker::Caller,
         Speaker::Agent => wire::Speaker::Agent,
     };
+    let kind = match turn.kind {
+        TurnKind::Speech => wire::TurnKind::Speech,
+        TurnKind::Digits => wire::TurnKind::Digits,
+    };
     wire::Turn {
         speaker: speaker.into(),
+        kind: kind.into(),
         text: turn.text,
         heard: turn.heard,
         at: format!("{:.3}", turn.at),
@@ -174,7 +180,8 @@ mod tests {
             (any::<u64>(), prop::collection::vec(any::<u8>(), 0..400)).prop_map(|(first_sample, mulaw)| {
                 from_edge::Message::Audio(wire::CallerAudio { first_sample, mulaw: mulaw.into() })
             }),
-            any::<String>().prop_map(|digit| from_edge::Message::Digit(wire::Digit { digit })),
+            prop_oneof!["[0-9A-D*#]", any::<String>()]
+                .prop_map(|digit| from_edge::Message::Digit(wire::Digit { digit })),
             (any::<u64>(), any::<u32>())
                 .prop_map(|(sample, epoch)| from_edge::Message::Heard(wire::Heard { sample, epoch })),
             (5..i32::MAX).prop_map(|reason| from_edge::Message::Ended(wire::Ended { reason })),

@@ -174,10 +174,21 @@ impl Session {
         }
         let mut events = self.start_audio(&PRIMING_SILENCE);
         if let Some(text) = self.opening_text.take() {
-            let content = self.entropy.uuid().to_string();
-            events.extend(input::text_block(&self.prompt, &content, "USER", true, &text));
+            events.extend(self.text(&text));
         }
         events
+    }
+
+    /// Text that the model answers as if the caller had said it: a whole block, after the audio that makes the model
+    /// attentive. Nothing before the session listens and after it closed.
+    pub fn text(&mut self, text: &str) -> Vec<ClientEvent> {
+        match self.state {
+            State::Listening { .. } => {
+                let content = self.entropy.uuid().to_string();
+                input::text_block(&self.prompt, &content, "USER", true, text)
+            }
+            State::Opening | State::Closed => Vec::new(),
+        }
     }
 
     /// The caller's voice as little-endian PCM16. `None` before the session listens and after it closed.
@@ -298,6 +309,7 @@ fn is_interruption(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
     use serde_json::json;
 
     use super::*;
@@ -402,6 +414,29 @@ mod tests {
             heard,
             [Told::AgentAudio(Bytes::from_static(&[1, 2])), Told::AgentAudio(Bytes::from_static(&[3, 4]))]
         );
+    }
+
+    #[test]
+    fn text_for_the_model_is_a_block_of_its_own_and_only_goes_to_a_session_that_listens() {
+        let (mut session, _) = Session::open(&Setup { opening_text: None, ..setup() }, Entropy::from_seed(1));
+        assert_eq!(session.text("hello"), []);
+        let opened: Value = serde_json::from_slice(&session.handle_opened().pop().unwrap().into_bytes()).unwrap();
+        let primed = STANDARD.decode(opened["event"]["audioInput"]["content"].as_str().unwrap()).unwrap();
+        assert!(primed.len() >= 1_600, "100 ms of audio go before any text");
+        let block: Vec<Value> = session
+            .text("hello")
+            .into_iter()
+            .map(|event| serde_json::from_slice::<Value>(&event.into_bytes()).unwrap()["event"].take())
+            .collect();
+        let [start, text, end] = &block[..] else { panic!("{block:?}") };
+        assert_eq!(
+            (&start["contentStart"]["role"], &start["contentStart"]["interactive"]),
+            (&json!("USER"), &json!(true))
+        );
+        assert_eq!(text["textInput"]["content"], "hello");
+        assert_eq!(end["contentEnd"]["contentName"], start["contentStart"]["contentName"]);
+        session.close();
+        assert_eq!(session.text("hello"), []);
     }
 
     #[test]
