@@ -4,10 +4,9 @@
 //! block that speaks it (AWS, "Event flow"). Asked for a position, it answers with the words that were heard by then.
 //!
 //! The model does not say where in the audio a word is, so a sentence's characters are spread evenly over its audio,
-//! without the silence before and after it. A word counts as heard only once the audio of all its characters and of the
-//! gap behind it was played; the last word of a sentence, once all of the sentence was. Of a word that was cut, nothing
-//! is claimed. A block that an interruption broke
-//! off is shorter than its text: there, the [`Pace`] of whole sentences says how long it would have been.
+//! without the silence before and after it. A word counts as heard only once the audio of all its characters was played:
+//! of a word that was cut, nothing is claimed. A block that an interruption broke off is shorter than its text: there, the
+//! [`Pace`] of whole sentences says how long it would have been, and the last word is not claimed.
 //!
 //! What was heard is always a prefix of what was said. A text that was never given any audio was not heard, and nothing
 //! after it counts.
@@ -186,10 +185,8 @@ impl Sentence {
             Block::Open | Block::BrokenOff => spoken.max(pace.samples(chars)),
             Block::Awaited | Block::Whole => return "",
         };
-        let is_heard = |chars_before: u64| {
-            u128::from(chars_before) * u128::from(samples) <= u128::from(played) * u128::from(chars)
-        };
-        let ends = word_ends(&self.text).take_while(|(_, next_word)| is_heard(*next_word));
+        let is_heard = |until: u64| u128::from(until) * u128::from(samples) <= u128::from(played) * u128::from(chars);
+        let ends = word_ends(&self.text).take_while(|(_, chars)| is_heard(*chars));
         let end = ends.map(|(end, _)| end).last().unwrap_or(0);
         &self.text[..end.min(self.spoken.unwrap_or(self.text.len()))]
     }
@@ -223,18 +220,12 @@ impl Pace {
     }
 }
 
-/// Where each word but the last ends, in bytes, and where the next begins, in characters.
+/// Where each word but the last ends, in bytes and in characters.
 fn word_ends(text: &str) -> impl Iterator<Item = (usize, u64)> {
-    let mut end = 0;
     let mut in_gap = false;
     text.char_indices().enumerate().filter_map(move |(chars, (at, c))| {
         let was_in_gap = std::mem::replace(&mut in_gap, c.is_whitespace());
-        match (was_in_gap, in_gap) {
-            (false, true) => end = at,
-            (true, false) => return Some((end, chars as u64)),
-            (false, false) | (true, true) => {}
-        }
-        None
+        (in_gap && !was_in_gap).then_some((at, chars as u64))
     })
 }
 

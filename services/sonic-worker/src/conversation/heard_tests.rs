@@ -29,10 +29,10 @@ fn heard(speech: &Speech, position: u64) -> String {
 }
 
 #[test]
-fn a_word_counts_once_it_and_the_gap_behind_it_were_played() {
+fn a_word_counts_once_all_of_it_was_played() {
     let speech = spoken(&["One two."]);
-    assert_eq!(heard(&speech, 4 * EVENLY - 1), "");
-    assert_eq!(heard(&speech, 4 * EVENLY), "One");
+    assert_eq!(heard(&speech, 3 * EVENLY - 1), "");
+    assert_eq!(heard(&speech, 3 * EVENLY), "One");
     assert_eq!(heard(&speech, 8 * EVENLY - 1), "One");
     assert_eq!(heard(&speech, 8 * EVENLY), "One two.");
 }
@@ -42,7 +42,7 @@ fn sentences_are_heard_one_after_the_other() {
     let speech = spoken(&["One.", "Two three."]);
     assert_eq!(speech.said(), "One. Two three.");
     assert_eq!(heard(&speech, 4 * EVENLY), "One.");
-    assert_eq!(heard(&speech, 8 * EVENLY), "One. Two");
+    assert_eq!(heard(&speech, 7 * EVENLY), "One. Two");
     assert!(!speech.is_heard_out(14 * EVENLY - 1));
     assert!(speech.is_heard_out(14 * EVENLY));
     assert_eq!(heard(&speech, 14 * EVENLY), speech.said());
@@ -59,8 +59,8 @@ fn a_text_is_spread_over_the_voice_in_its_audio_and_not_over_the_silence_around_
     speech.audio(Piece::of(900 + 4 * EVENLY, &pcm(0, 4 * EVENLY as usize - 100)));
     speech.audio(quiet(800 + 8 * EVENLY, 1_000));
     speech.block_ended();
-    assert_eq!(heard(&speech, 800 + 4 * EVENLY - 1), "");
-    assert_eq!(heard(&speech, 800 + 4 * EVENLY), "One");
+    assert_eq!(heard(&speech, 800 + 3 * EVENLY - 1), "");
+    assert_eq!(heard(&speech, 800 + 3 * EVENLY), "One");
     assert_eq!(heard(&speech, 800 + 8 * EVENLY), "One two.");
     assert!(!speech.is_heard_out(800 + 8 * EVENLY), "the silence is still to come");
 }
@@ -68,8 +68,8 @@ fn a_text_is_spread_over_the_voice_in_its_audio_and_not_over_the_silence_around_
 #[test]
 fn characters_count_not_bytes() {
     let speech = spoken(&["\u{e4}\u{e4}\u{e4}\u{e4} \u{1f600}\u{1f600} z"]);
-    assert_eq!(heard(&speech, 5 * EVENLY), "\u{e4}\u{e4}\u{e4}\u{e4}");
-    assert_eq!(heard(&speech, 8 * EVENLY), "\u{e4}\u{e4}\u{e4}\u{e4} \u{1f600}\u{1f600}");
+    assert_eq!(heard(&speech, 4 * EVENLY), "\u{e4}\u{e4}\u{e4}\u{e4}");
+    assert_eq!(heard(&speech, 7 * EVENLY), "\u{e4}\u{e4}\u{e4}\u{e4} \u{1f600}\u{1f600}");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn texts_before_one_block_of_audio_are_spoken_by_it() {
     speech.says(" Two.");
     speech.audio(quiet(0, 9 * EVENLY));
     speech.block_ended();
-    assert_eq!((speech.said().as_str(), heard(&speech, 5 * EVENLY).as_str()), ("One. Two.", "One."));
+    assert_eq!((speech.said().as_str(), heard(&speech, 4 * EVENLY).as_str()), ("One. Two.", "One."));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn of_a_block_that_broke_off_no_more_is_claimed_than_its_audio_can_have_said() {
         speech.broken_off();
         heard(&speech, 29 * EVENLY)
     };
-    // Ten characters of audio: enough for the first two words and their gaps, not for the third.
+    // Ten characters of audio: enough for two words, not for the third.
     for told_to_be_over in [false, true] {
         assert_eq!(broken_off(told_to_be_over), "One two three four. Five six");
     }
@@ -130,8 +130,8 @@ fn without_a_whole_sentence_to_go_by_speech_is_taken_to_be_slow() {
     let mut speech = Speech::default();
     speech.says("One two three.");
     speech.audio(quiet(0, 4 * SLOW));
-    assert_eq!(heard(&speech, 4 * SLOW - 1), "");
-    assert_eq!(heard(&speech, 4 * SLOW), "One");
+    assert_eq!(heard(&speech, 3 * SLOW - 1), "");
+    assert_eq!(heard(&speech, 3 * SLOW), "One");
     let mut pace = Pace::default();
     pace.learn(&spoken(&["Four."]));
     assert_eq!(speech.heard(9 * EVENLY, pace), "One two");
@@ -241,12 +241,12 @@ proptest! {
         let claimed = heard(&speech, position);
         let claimed_chars = sentence_chars(&claimed, &sentences);
         prop_assert!(claimed_chars <= by_ear.chars().count(), "{claimed:?}, heard {by_ear:?}");
-        // The next word was not heard whole, with its gap.
+        // The next word was not heard whole.
         if claimed != speech.said() {
             let rest = speech.said()[claimed.len()..].trim_start().to_owned();
             let next = rest.split(' ').next().unwrap_or("").chars().count();
             let gap_before = usize::from(claimed_chars > 0);
-            prop_assert!(claimed_chars + next + gap_before + 1 > by_ear.chars().count(), "{claimed:?}, heard {by_ear:?}");
+            prop_assert!(claimed_chars + next + gap_before > by_ear.chars().count(), "{claimed:?}, heard {by_ear:?}");
         }
     }
 

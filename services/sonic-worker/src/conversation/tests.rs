@@ -11,6 +11,7 @@ use crate::{
 
 mod hearing;
 mod keys;
+mod phone;
 
 /// A conversation with invented time; outputs are drained after every step.
 struct Rig {
