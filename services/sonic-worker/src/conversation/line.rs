@@ -21,11 +21,12 @@ impl Conversation {
 
     pub(super) fn handle_pressed(&mut self, key: Key, now: Instant) {
         match self.phase {
-            Phase::Opening { .. } | Phase::Retrying { .. } | Phase::Live { .. } => {
+            Phase::Live { .. } => {
                 self.leaving.iter_mut().for_each(|leaving| leaving.caller_speaks(now));
                 self.keypad.press(key, now);
             }
-            Phase::Closing { .. } | Phase::Finished => {}
+            // As with audio.
+            Phase::Opening { .. } | Phase::Retrying { .. } | Phase::Closing { .. } | Phase::Finished => {}
         }
     }
 

@@ -45,14 +45,24 @@ fn a_hash_sends_the_keys_at_once_and_their_echo_is_not_what_the_caller_said() {
 }
 
 #[test]
-fn keys_pressed_before_the_model_listens_wait_until_it_has_heard_audio() {
+fn keys_reach_only_a_model_that_has_heard_audio() {
     let mut rig = Rig::opening();
     rig.outputs();
     assert_eq!((rig.handle(press("1")), rig.handle(press("#"))), (vec![], vec![]));
-    assert_eq!(rig.conversation.poll_deadline(), None);
-    let events = sent(&rig.handle(Input::StreamOpened));
-    assert_eq!(events[..2], ["contentStart", "audioInput"]);
-    assert_eq!(events[5..], ["contentStart", "textInput", "contentEnd"], "after the text that opens the call");
+    let opened = sent(&rig.handle(Input::StreamOpened));
+    assert_eq!(opened, ["contentStart", "audioInput", "contentStart", "textInput", "contentEnd"]);
+    assert_eq!(text_sent(&rig.handle(press("#"))).as_deref(), Some("The caller pressed # on the keypad."));
+}
+
+#[test]
+fn no_audio_comes_between_the_parts_of_a_text_about_keys() {
+    let mut rig = Rig::live();
+    rig.handle(press("1"));
+    let voice = || Input::CallerAudio(Bytes::from_static(&[0xff; 160]));
+    rig.now += Duration::from_secs(2);
+    // The audio comes at the moment at which the pause is over.
+    assert_eq!(sent(&rig.handle(voice())), ["audioInput", "contentStart", "textInput", "contentEnd"]);
+    assert_eq!(sent(&rig.handle(voice())), ["audioInput"]);
 }
 
 #[test]
