@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use phone_lab::twilio::twiml::{Connect, Dial, Gather, Leg, Method, Prompt, Request, Stream, Target, Verb, parse};
+use phone_lab::twilio::twiml::{
+    Connect, Dial, Enqueue, Gather, Leg, LegDetection, Method, Prompt, Request, Stream, Target, Verb, parse,
+};
 
 use crate::client::{Language, run};
 
@@ -25,41 +27,105 @@ async fn what_the_libraries_build_for_each_verb_is_read_as_it_was_meant() {
 }
 
 fn expected() -> BTreeMap<String, Verb> {
-    let leg = |target| Leg { target, status_callback: None, events: vec!["completed".into()] };
-    let number = || Target::Number("+15550100001".into());
-    let watched =
-        Leg { status_callback: post("/leg"), events: vec!["ringing".into(), "answered".into()], ..leg(number()) };
-    let sip = leg(Target::Sip("sip:agent@pbx.example.test?X-A=b&X-C=d".into()));
-    let action = Some(Request { url: "/dialled".into(), method: Method::Get });
-    let dial = Dial { action, timeout: Duration::from_secs(20), targets: vec![sip, watched] };
-    let dial_number = Dial { action: None, timeout: Duration::from_secs(30), targets: vec![leg(number())] };
-    let gather = Gather {
+    let verbs = [
+        ("say", Verb::Prompt(Prompt::Say { text: "Déjà vu & <more>".into(), times: 1 })),
+        ("pause", Verb::Prompt(Prompt::Pause(Duration::from_secs(3)))),
+        ("play", Verb::Prompt(Prompt::Play { url: "/hello.wav?a=1&b=2".into(), times: 2 })),
+        ("playDigits", Verb::Prompt(Prompt::Keys("ww12#".into()))),
+        ("dial", Verb::Dial(dial())),
+        ("dialNumber", Verb::Dial(dial_number())),
+        ("redirect", Verb::Redirect(get("/next?a=1&b=2"))),
+        ("hangup", Verb::Hangup),
+        ("reject", Verb::Reject { busy: true }),
+        ("gather", Verb::Gather(gather())),
+        ("enqueue", Verb::Enqueue(enqueue())),
+        ("leave", Verb::Leave),
+        ("connect", Verb::Connect(Connect { action: post("/stream-ended"), stream: stream() })),
+    ];
+    verbs.into_iter().map(|(name, verb)| (name.to_owned(), verb)).collect()
+}
+
+fn dial() -> Dial {
+    let watched = Leg {
+        screen: post("/screen"),
+        send_digits: "w7".into(),
+        status_callback: post("/leg"),
+        events: vec!["ringing".into(), "answered".into()],
+        detection: Some(LegDetection { message_end: true, callback: post("/detected") }),
+        ..leg(number())
+    };
+    Dial {
+        action: Some(get("/dialled")),
+        timeout: Duration::from_secs(20),
+        time_limit: Duration::from_secs(60),
+        answer_on_bridge: true,
+        hangup_on_star: true,
+        sequential: true,
+        caller_id: Some("+15550100100".into()),
+        targets: vec![leg(Target::Sip("sip:agent@pbx.example.test?X-A=b&X-C=d".into())), watched],
+    }
+}
+
+/// All that is not said is as Twilio has it.
+fn dial_number() -> Dial {
+    Dial {
+        action: None,
+        timeout: Duration::from_secs(30),
+        time_limit: Duration::from_hours(4),
+        answer_on_bridge: false,
+        hangup_on_star: false,
+        sequential: false,
+        caller_id: None,
+        targets: vec![leg(number())],
+    }
+}
+
+fn leg(target: Target) -> Leg {
+    Leg {
+        target,
+        screen: None,
+        send_digits: String::new(),
+        status_callback: None,
+        events: vec!["completed".into()],
+        detection: None,
+    }
+}
+
+fn number() -> Target {
+    Target::Number("+15550100001".into())
+}
+
+fn gather() -> Gather {
+    Gather {
         action: Request { url: "/keys".into(), method: Method::Post },
         action_on_empty: false,
         timeout: Duration::from_secs(3),
         num_digits: Some(4),
         finish_on_key: "*".into(),
-        prompts: vec![Prompt::Say("Your number, please.".into()), Prompt::Pause(Duration::from_secs(1))],
-    };
-    let stream = Stream {
+        prompts: vec![
+            Prompt::Say { text: "Your number, please.".into(), times: 1 },
+            Prompt::Play { url: "/beep.wav".into(), times: 1 },
+            Prompt::Pause(Duration::from_secs(1)),
+        ],
+    }
+}
+
+fn enqueue() -> Enqueue {
+    Enqueue { name: "support".into(), action: post("/left"), wait: Some(get("/wait")), most: 5 }
+}
+
+fn stream() -> Stream {
+    Stream {
         url: "wss://voice.example.test/media/1".into(),
         name: Some("main".into()),
         track: Some("inbound_track".into()),
         status_callback: post("/stream-status"),
         parameters: vec![("ticket".into(), "a \"b\" & 'c' <é>".into())],
-    };
-    let verbs = [
-        ("say", Verb::Say("Déjà vu & <more>".into())),
-        ("pause", Verb::Pause(Duration::from_secs(3))),
-        ("dial", Verb::Dial(dial)),
-        ("dialNumber", Verb::Dial(dial_number)),
-        ("redirect", Verb::Redirect(Request { url: "/next?a=1&b=2".into(), method: Method::Get })),
-        ("hangup", Verb::Hangup),
-        ("reject", Verb::Reject),
-        ("gather", Verb::Gather(gather)),
-        ("connect", Verb::Connect(Connect { action: post("/stream-ended"), stream })),
-    ];
-    verbs.into_iter().map(|(name, verb)| (name.to_owned(), verb)).collect()
+    }
+}
+
+fn get(url: &str) -> Request {
+    Request { url: url.into(), method: Method::Get }
 }
 
 fn post(url: &str) -> Option<Request> {

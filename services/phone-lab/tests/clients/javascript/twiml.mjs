@@ -8,10 +8,29 @@ const documents = {
     say.break({ strength: "weak", time: "1s" });
   },
   pause: (response) => response.pause({ length: 3 }),
+  play: (response) => response.play({ loop: 2 }, "/hello.wav?a=1&b=2"),
+  playDigits: (response) => response.play({ digits: "ww12#" }),
   dial(response) {
-    const dial = response.dial({ action: "/dialled", method: "GET", timeout: 20, answerOnBridge: true });
+    const dial = response.dial({
+      action: "/dialled",
+      method: "GET",
+      timeout: 20,
+      timeLimit: 60,
+      answerOnBridge: true,
+      hangupOnStar: true,
+      sequential: true,
+      callerId: "+15550100100",
+    });
     dial.sip("sip:agent@pbx.example.test?X-A=b&X-C=d");
-    dial.number({ statusCallback: "/leg", statusCallbackEvent: ["ringing", "answered"] }, "+15550100001");
+    const watched = {
+      url: "/screen",
+      sendDigits: "w7",
+      statusCallback: "/leg",
+      statusCallbackEvent: ["ringing", "answered"],
+      machineDetection: "DetectMessageEnd",
+      amdStatusCallback: "/detected",
+    };
+    dial.number(watched, "+15550100001");
   },
   dialNumber: (response) => response.dial({}, "+15550100001"),
   redirect: (response) => response.redirect({ method: "GET" }, "/next?a=1&b=2"),
@@ -20,8 +39,14 @@ const documents = {
   gather(response) {
     const gather = response.gather({ input: "dtmf", action: "/keys", timeout: 3, numDigits: 4, finishOnKey: "*" });
     gather.say("Your number, please.");
+    gather.play("/beep.wav");
     gather.pause({ length: 1 });
   },
+  enqueue(response) {
+    const queue = { action: "/left", waitUrl: "/wait", waitUrlMethod: "GET", maxQueueSize: 5 };
+    response.enqueue(queue, "support");
+  },
+  leave: (response) => response.leave(),
   connect(response) {
     const stream = response.connect({ action: "/stream-ended" }).stream({
       url: "wss://voice.example.test/media/1",

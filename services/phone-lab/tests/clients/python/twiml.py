@@ -13,10 +13,35 @@ def pause(response):
     response.pause(length=3)
 
 
+def play(response):
+    response.play("/hello.wav?a=1&b=2", loop=2)
+
+
+def play_digits(response):
+    response.play(digits="ww12#")
+
+
 def dial(response):
-    dialled = response.dial(action="/dialled", method="GET", timeout=20, answer_on_bridge=True)
+    dialled = response.dial(
+        action="/dialled",
+        method="GET",
+        timeout=20,
+        time_limit=60,
+        answer_on_bridge=True,
+        hangup_on_star=True,
+        sequential=True,
+        caller_id="+15550100100",
+    )
     dialled.sip("sip:agent@pbx.example.test?X-A=b&X-C=d")
-    dialled.number("+15550100001", status_callback="/leg", status_callback_event="ringing answered")
+    dialled.number(
+        "+15550100001",
+        url="/screen",
+        send_digits="w7",
+        status_callback="/leg",
+        status_callback_event="ringing answered",
+        machine_detection="DetectMessageEnd",
+        amd_status_callback="/detected",
+    )
 
 
 def dial_number(response):
@@ -38,7 +63,16 @@ def reject(response):
 def gather(response):
     gathered = response.gather(input="dtmf", action="/keys", timeout=3, num_digits=4, finish_on_key="*")
     gathered.say("Your number, please.")
+    gathered.play("/beep.wav")
     gathered.pause(length=1)
+
+
+def enqueue(response):
+    response.enqueue("support", action="/left", wait_url="/wait", wait_url_method="GET", max_queue_size=5)
+
+
+def leave(response):
+    response.leave()
 
 
 def connect(response):
@@ -55,12 +89,16 @@ def connect(response):
 documents = {
     "say": say,
     "pause": pause,
+    "play": play,
+    "playDigits": play_digits,
     "dial": dial,
     "dialNumber": dial_number,
     "redirect": redirect,
     "hangup": hangup,
     "reject": reject,
     "gather": gather,
+    "enqueue": enqueue,
+    "leave": leave,
     "connect": connect,
 }
 
