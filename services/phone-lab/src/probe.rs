@@ -10,7 +10,7 @@ use clap::Subcommand;
 use offhook_hosting::clock::Clock;
 
 /// Which service.
-#[derive(Clone, Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum Probe {
     /// Break each rule of the simulated Bedrock at a real one as well. Takes minutes and costs some cents.
     ///

@@ -1,10 +1,11 @@
 //! A strict Amazon Bedrock that speaks `InvokeModelWithBidirectionalStream` as Nova Sonic does.
 //!
-//! [`Server`] is the real wire: TLS with ALPN h2 (and HTTP/1.1 where that is wanted), Signature Version 4 on the request and on every message, event-stream
-//! frames. Behind it each session is three pure parts: frames and signatures (`intake`), the order of events (`rules`)
-//! and the model (`model`), which hears and speaks tone words and follows a [`Script`]. One task per session drives them
-//! and keeps the [`SessionReport`]. What goes wrong on purpose is a [`Fault`]. Rules by
-//! number, how sure they are and what switches them: the lab's documentation; [`Waived`] turns the doubtful ones off.
+//! [`Server`] is the real wire: TLS with ALPN h2 (and HTTP/1.1 where that is wanted), Signature Version 4 on the request
+//! and on every message, event-stream frames. Behind it each session is three pure parts: frames and signatures
+//! (`intake`), the order of events (`rules`) and the model (`model`), which hears and speaks tone words and follows a
+//! [`Script`]. One task per session drives them and keeps the [`SessionReport`]. What goes wrong on purpose is a
+//! [`Fault`]. Rules by number, how sure they are and what switches them: the lab's documentation; [`Waived`] turns the
+//! doubtful ones off.
 
 mod auth;
 mod ca;

@@ -23,7 +23,7 @@ pub use self::{
 const CALLER: &str = "{ from: '+15550100001', to: '+15550100100', patience: 5m, steps: [] }";
 
 /// `phone-lab probe twilio`.
-#[derive(Clone, Debug, Args)]
+#[derive(Args)]
 pub struct Options {
     /// Where to listen; whatever makes this machine public (a tunnel, a load balancer) leads here.
     #[arg(long, default_value = "127.0.0.1:3000")]
@@ -39,28 +39,30 @@ pub struct Options {
     json: Option<PathBuf>,
 }
 
-/// Waits for one call, notes what Twilio does in it, has the simulator make the same call, and prints both; true if they
-/// are the same.
+/// Waits for one call, notes what Twilio does in it, has the simulator make the same call, and prints both; true if
+/// they are the same.
 ///
 /// # Errors
-/// If it cannot listen.
+/// If it cannot listen, or is ended before there was a call.
 pub async fn run(options: Options, clock: Clock) -> anyhow::Result<bool> {
     let url = Url::parse(&options.public_url).context("--public-url")?;
+    anyhow::ensure!(url.scheme() == "https", "--public-url: expected https:// and a host, as Twilio reaches it");
     let auth_token = options.auth_token.split(',').next().unwrap_or_default().trim();
     let listener = TcpListener::bind(options.listen).await.with_context(|| format!("--listen {}", options.listen))?;
-    let server = Server::start(listener, url.clone(), auth_token.to_owned(), clock)?;
+    let server = Server::start(listener, url.clone(), auth_token.to_owned(), clock);
     let lifecycle = Lifecycle::default();
     lifecycle.listen_for_signals()?;
-    println!(
-        "at Twilio, set a number's Voice URL to {}/voice (POST) and its fallback URL to the same with",
-        options.public_url
-    );
-    println!("/fallback in place of /voice. Then call the number and say nothing for a minute.");
+    let base = stages::base(&url);
+    println!("at Twilio, set a number's Voice URL to {base}/voice (POST) and its fallback URL to {base}/fallback.");
+    println!("Then call the number and say nothing for a minute.");
     tokio::select! {
         () = server.finished() => {}
         () = lifecycle.soft_stop().cancelled() => {}
     }
-    let comparison = Comparison::new(&simulated(&url, auth_token, clock).await?, &server.notes());
+    let notes = server.notes();
+    anyhow::ensure!(!notes.is_empty(), "there was no call: does {base}/voice lead to {}?", options.listen);
+    println!("the call is over. The simulator makes the same call, which takes half a minute.");
+    let comparison = Comparison::new(&simulated(&url, auth_token, clock).await?, &notes);
     print!("{comparison}");
     if let Some(file) = &options.json {
         std::fs::write(file, serde_json::to_vec_pretty(&comparison)?).with_context(|| file.display().to_string())?;
@@ -83,7 +85,7 @@ pub async fn simulated(url: &Url, auth_token: &str, clock: Clock) -> anyhow::Res
 pub async fn simulated_with(url: &Url, auth_token: &str, options: CallOptions, clock: Clock) -> anyhow::Result<Notes> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let server = Server::start(listener, url.clone(), auth_token.to_owned(), clock)?;
+    let server = Server::start(listener, url.clone(), auth_token.to_owned(), clock);
     let settings = Settings {
         account: Account { auth_token: auth_token.to_owned(), ..Account::default() },
         voice_url: url.join("/voice")?,

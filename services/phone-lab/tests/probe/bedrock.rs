@@ -8,6 +8,9 @@ use phone_lab::{
     probe::bedrock::{self as probe, EXPERIMENTS, Experiment, Kind, Outcome, Pace, Report, Simulator},
 };
 
+/// Patient enough for a busy machine.
+const PACE: Pace = Pace { parallel: NonZeroUsize::new(8).unwrap(), patience: Duration::from_secs(5) };
+
 fn quick(settings: Settings) -> Settings {
     Settings { pace: bedrock::Pace::new(0.02).unwrap(), ..settings }
 }
@@ -23,8 +26,7 @@ async fn compare(service: Settings, experiments: &[Experiment]) -> Report {
 }
 
 async fn compare_these(simulator: &Simulator, service: &Simulator, experiments: &[Experiment]) -> Report {
-    let pace = Pace { parallel: NonZeroUsize::new(8).unwrap(), patience: Duration::from_secs(2) };
-    probe::compare(&simulator.target, &service.target, experiments, pace, Clock).await.unwrap()
+    probe::compare(&simulator.target, &service.target, experiments, PACE, Clock).await.unwrap()
 }
 
 fn differing(report: &Report) -> Vec<u8> {
@@ -66,6 +68,17 @@ async fn a_service_that_differs_is_found_out_by_rule() {
     assert_eq!(differing(&report), [7, 8, 16, 31, 36, 43], "{report}");
     let said = report.to_string();
     assert!(said.contains("accepts what the simulator does not: rules 7, 16, 31, 43"), "{said}");
+}
+
+#[tokio::test]
+async fn a_service_that_refuses_what_is_right_is_not_asked_what_is_wrong() {
+    let simulator = Simulator::start(quick(Settings::default())).await.unwrap();
+    let service = Simulator::start(Settings { access_denied: true, ..quick(Settings::default()) }).await.unwrap();
+    let refused = probe::compare(&simulator.target, &service.target, EXPERIMENTS, PACE, Clock).await.unwrap_err();
+    let why = "the service: a session that is right is refused, 403 AccessDeniedException: check the credentials, \
+               region and model";
+    assert_eq!(format!("{refused:#}"), why);
+    assert_eq!(service.server.refusals().len(), 1);
 }
 
 #[tokio::test]

@@ -41,13 +41,16 @@ pub struct Facts {
     pub events: Vec<String>,
 }
 
-/// Has a conversation of one question.
+/// Has a conversation of one question. One that is refused is an error: there would be nothing to break a rule in.
 pub(super) async fn observe(target: &Target, patience: Duration, clock: Clock) -> anyhow::Result<Facts> {
     let mut watch = Watch::new(clock.now());
     let mut stream = Stream::open(target, RequestFlaw::None, clock.wall()).await?;
     send(&mut stream, &events::asked_after(events::opening()), clock)?;
     let asked = clock.now();
     listen(&mut stream, &mut watch, patience, clock, |watch| watch.turn_over && watch.finals > 0).await;
+    if let Some(refusal) = watch.refused {
+        anyhow::bail!("a session that is right is refused, {refusal}: check the credentials, region and model");
+    }
     send(&mut stream, &events::goodbye(), clock)?;
     stream.finish(true, clock.wall())?;
     let ended = clock.now();
@@ -83,6 +86,8 @@ struct Watch {
     finals: usize,
     turn_over: bool,
     over: bool,
+    /// Status and error, if there was no session.
+    refused: Option<String>,
 }
 
 impl Watch {
@@ -96,6 +101,7 @@ impl Watch {
             finals: 0,
             turn_over: false,
             over: false,
+            refused: None,
         }
     }
 
@@ -112,7 +118,11 @@ impl Watch {
                     self.facts.events.push(name);
                 }
             }
-            Seen::Refused { .. } | Seen::Exception { .. } | Seen::End | Seen::Broken(_) => self.over = true,
+            Seen::Refused { status, error } => {
+                self.refused = Some(format!("{status} {error}"));
+                self.over = true;
+            }
+            Seen::Exception { .. } | Seen::End | Seen::Broken(_) => self.over = true,
         }
     }
 

@@ -87,6 +87,15 @@ pub enum Outcome {
     Waited,
     /// The model did not ask for the tool that the experiment is about; try again.
     NoToolUse,
+    /// There was no connection to ask over, and why; try again.
+    Unreachable(String),
+}
+
+impl Outcome {
+    /// Whether it says anything about the rule. What does not agrees with nothing.
+    pub(super) fn is_telling(&self) -> bool {
+        !matches!(self, Self::NoToolUse | Self::Unreachable(_))
+    }
 }
 
 impl std::fmt::Display for Outcome {
@@ -100,17 +109,19 @@ impl std::fmt::Display for Outcome {
             Self::Silent => f.write_str("accepted, and the model is silent"),
             Self::Waited => f.write_str("no response"),
             Self::NoToolUse => f.write_str("the model asked for no tool: try again"),
+            Self::Unreachable(why) => write!(f, "not reached, try again: {why}"),
         }
     }
 }
 
-/// Carries out a plan. `patience` is how long a service that says nothing is listened to.
-pub(super) async fn carry_out(
-    plan: &Plan,
-    target: &Target,
-    patience: Duration,
-    clock: Clock,
-) -> anyhow::Result<Outcome> {
+/// Carries out a plan. `patience` is how long a service that says nothing is listened to. One lost connection costs its
+/// experiment, not the minutes of all others.
+pub(super) async fn carry_out(plan: &Plan, target: &Target, patience: Duration, clock: Clock) -> Outcome {
+    let tried = try_out(plan, target, patience, clock).await;
+    tried.unwrap_or_else(|error| Outcome::Unreachable(format!("{error:#}")))
+}
+
+async fn try_out(plan: &Plan, target: &Target, patience: Duration, clock: Clock) -> anyhow::Result<Outcome> {
     let mut crowd = Vec::new();
     if let Some(&Move::Crowd(sessions)) = plan.moves.first() {
         for _ in 0..sessions {
@@ -255,5 +266,25 @@ impl Probe {
         if !stands {
             self.outcome = Some(outcome);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use offhook_hosting::clock::Clock;
+
+    use super::{
+        super::{EXPERIMENTS, Finding, Settings, Simulator},
+        *,
+    };
+
+    #[tokio::test]
+    async fn a_service_that_is_gone_is_an_outcome_that_agrees_with_nothing() {
+        let Simulator { server, target } = Simulator::start(Settings::default()).await.unwrap();
+        server.stop().await;
+        let outcome = carry_out(&Plan::default(), &target, Duration::ZERO, Clock).await;
+        assert!(matches!(&outcome, Outcome::Unreachable(why) if why.contains("refused")), "{outcome}");
+        let [simulated, real] = [&outcome; 2].map(|outcome| (outcome.clone(), Duration::ZERO));
+        assert!(!Finding::new(&EXPERIMENTS[0], simulated, real).agrees);
     }
 }

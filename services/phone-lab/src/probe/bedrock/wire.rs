@@ -1,7 +1,7 @@
 //! A client of `InvokeModelWithBidirectionalStream` that can be wrong on purpose.
 //!
-//! HTTP/2 by `h2`, signatures by `aws-sigv4`, frames by `aws-smithy-eventstream`: nothing of the simulator's own, so that
-//! what the two agree on is more than one opinion.
+//! HTTP/2 by `h2`, signatures by `aws-sigv4`, frames by `aws-smithy-eventstream`: nothing of the simulator's own, so
+//! that what the two agree on is more than one opinion.
 
 use std::{io, sync::Arc, time::Duration};
 

@@ -28,7 +28,6 @@ const OVER_AFTER: Duration = Duration::from_secs(40);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Answers a call with the stages, one after the other.
-#[derive(Debug)]
 pub struct Server {
     watch: Arc<Watch>,
     _serving: AbortOnDropHandle<()>,
@@ -36,10 +35,7 @@ pub struct Server {
 
 impl Server {
     /// Serves until it is dropped. `url` is how Twilio reaches it, `auth_token` what Twilio signs with.
-    ///
-    /// # Errors
-    /// If the URL has no host.
-    pub fn start(listener: TcpListener, url: Url, auth_token: String, clock: Clock) -> anyhow::Result<Self> {
+    pub fn start(listener: TcpListener, url: Url, auth_token: String, clock: Clock) -> Self {
         let activity = Activity { notes: Notes::default(), last: None, done: false };
         let watch = Arc::new(Watch { url, auth_token, clock, activity: Mutex::new(activity) });
         let router = Router::new()
@@ -56,7 +52,7 @@ impl Server {
             // Serves for as long as it is not dropped; accept errors are the listener's to retry.
             drop(axum::serve(listener, router).await);
         });
-        Ok(Self { watch, _serving: AbortOnDropHandle::new(serving) })
+        Self { watch, _serving: AbortOnDropHandle::new(serving) }
     }
 
     /// Returns when the call is over.
@@ -73,7 +69,6 @@ impl Server {
 }
 
 /// What the handlers share.
-#[derive(Debug)]
 pub(super) struct Watch {
     url: Url,
     auth_token: String,

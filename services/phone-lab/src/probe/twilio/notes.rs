@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+/// What is answered for longer than this is no call: anybody may find a public address, and ask on and on.
+const LONGEST: usize = 4096;
+
 /// An answer to a question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Note {
@@ -32,6 +35,7 @@ impl Notes {
 
     fn add(&mut self, question: String, answer: String, measured: bool) {
         match self.0.iter_mut().find(|note| note.question == question) {
+            Some(note) if note.answer.len() > LONGEST => {}
             Some(note) => note.answer = format!("{}, {answer}", note.answer),
             None => self.0.push(Note { question, answer, measured }),
         }
@@ -100,5 +104,22 @@ impl fmt::Display for Comparison {
             }
         }
         writeln!(f, "{} questions, {} answers differ", self.0.len(), self.differing().count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn further_answers_follow_a_comma_until_it_is_no_call_any_more() {
+        let mut notes = Notes::default();
+        notes.note("how often", "once");
+        notes.note("how often", "twice");
+        assert_eq!(notes.answer("how often"), Some("once, twice"));
+        for _ in 0..100 {
+            notes.note("how often", "m".repeat(1000));
+        }
+        assert!(notes.answer("how often").unwrap().len() < LONGEST + 1100);
     }
 }
