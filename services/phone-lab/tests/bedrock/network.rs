@@ -52,8 +52,9 @@ async fn connections_have_seeds_of_their_own_which_the_labs_seed_repeats() {
 #[tokio::test]
 async fn a_cut_breaks_every_session_of_the_connection_and_the_next_has_another() {
     for how in ["rst", "fin"] {
-        let lab = lab(&format!("cut={how}@1500ms")).await;
+        let lab = lab(&format!("cut={how}@4s")).await;
         let client = lab.client().await;
+        // Long before the cut, however slow the machine.
         let (mut one, mut two) = (call(&client).await, call(&client).await);
         assert_eq!((one.ended().await, two.ended().await), (End::Broken, End::Broken), "{how}");
         lab.until(|server| server.open_connections() == 0 && server.live_sessions() == 0).await;
@@ -61,14 +62,14 @@ async fn a_cut_breaks_every_session_of_the_connection_and_the_next_has_another()
         assert!(ends.iter().all(|end| matches!(end, Some(SessionEnd::ClientVanished(_)))), "{how}: {ends:?}");
         let next = call(&client).await;
         let lines = lab.server.network();
-        assert!(lines.len() == 2 && lines[0].cut >= Some(Duration::from_millis(1500)) && lines[1].cut.is_none());
+        assert!(lines.len() == 2 && lines[0].cut >= Some(Duration::from_secs(4)) && lines[1].cut.is_none());
         drop(next);
     }
 }
 
 #[tokio::test]
 async fn a_goaway_leaves_the_session_alone_and_the_next_has_another_connection() {
-    let lab = lab("cut=goaway@300ms").await;
+    let lab = lab("cut=goaway@3s").await;
     let client = lab.client().await;
     let mut first = call(&client).await;
     lab.until(|server| server.network()[0].cut.is_some()).await;

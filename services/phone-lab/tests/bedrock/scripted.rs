@@ -57,17 +57,10 @@ async fn whole_sessions_are_struck_by_chance_and_the_same_ones_with_the_same_see
         if injected {
             lab.server.inject("padding".parse().unwrap());
         }
-        let client = lab.client().await;
-        for _ in 0..12 {
-            let mut call = call(&client).await;
-            call.hang_up();
-            call.ended().await;
-        }
-        lab.server.reports().into_iter().map(|report| (report.id, report.end)).collect::<Vec<_>>()
+        leave_twelve(&lab).await
     };
     let first = ends(1, false).await;
-    let struck = first.iter().filter(|(_, end)| matches!(end, Some(SessionEnd::Fault(_)))).count();
-    assert!((1..12).contains(&struck), "{first:?}");
+    assert!((1..12).contains(&struck_of(&first)), "{first:?}");
     assert_eq!(ends(1, false).await, first);
     assert_ne!(ends(2, false).await, first);
     assert_eq!(ends(1, true).await[1..], first[1..], "an injected fault changes its own session only");

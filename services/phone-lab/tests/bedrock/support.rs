@@ -27,7 +27,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::stream::poll_fn;
 use offhook_hosting::{clock::Clock, entropy::Entropy};
 use phone_lab::{
-    bedrock::{CertificateAuthority, Pace, Script, Server, SessionReport, Settings},
+    bedrock::{CertificateAuthority, Pace, Script, Server, SessionEnd, SessionId, SessionReport, Settings},
     tones::{self, Ear},
 };
 use serde_json::{Value, json};
@@ -144,6 +144,25 @@ pub(crate) async fn start(client: &Client, model: &str, events: Vec<Value>) -> R
 pub(crate) async fn call(client: &Client) -> Call {
     let events = vec![session_start(), prompt_start(), system_start(), system_text("S"), end("S"), audio_start()];
     start(client, MODEL, events).await.unwrap()
+}
+
+/// How sessions ended, each with its id.
+pub(crate) type Ends = Vec<(SessionId, Option<SessionEnd>)>;
+
+/// Begins twelve sessions, one after the other, and leaves each at once.
+pub(crate) async fn leave_twelve(lab: &Lab) -> Ends {
+    let client = lab.client().await;
+    for _ in 0..12 {
+        let mut call = call(&client).await;
+        call.hang_up();
+        call.ended().await;
+    }
+    lab.server.reports().into_iter().map(|report| (report.id, report.end)).collect()
+}
+
+/// How many of them a fault has ended.
+pub(crate) fn struck_of(ends: &Ends) -> usize {
+    ends.iter().filter(|(_, end)| matches!(end, Some(SessionEnd::Fault(_)))).count()
 }
 
 impl Call {
