@@ -131,12 +131,13 @@ impl Driver {
                     linger(body, stop).await;
                 }
             }
-            // A client that is gone needs no reset.
-            Close::Reset | Close::ResetWithoutError => {
-                if matches!(close, Close::ResetWithoutError) {
-                    connection.resets.announce();
+            Close::Reset => drop(timeout(FLUSH_LIMIT, out.send(Err(Reset))).await),
+            Close::ResetWithoutError => {
+                connection.resets.announce();
+                // A client that is gone needs no reset, and the connection's next is another session's.
+                if !matches!(timeout(FLUSH_LIMIT, out.send(Err(Reset))).await, Ok(Ok(()))) {
+                    connection.resets.withdraw();
                 }
-                drop(timeout(FLUSH_LIMIT, out.send(Err(Reset))).await);
             }
             Close::Connection => {
                 connection.dropped.cancel();

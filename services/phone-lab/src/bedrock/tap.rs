@@ -31,9 +31,10 @@ impl Resets {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn take(&self) {
-        // There is one: only the connection's own task takes.
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    /// One less is: it was written, or it never will be.
+    pub(super) fn withdraw(&self) {
+        // None is left where the reset that came first was another's.
+        let _ = self.0.try_update(Ordering::Relaxed, Ordering::Relaxed, |awaited| awaited.checked_sub(1));
     }
 
     fn are_awaited(&self) -> bool {
@@ -132,7 +133,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
             let changed = tap.change(bytes);
             let written = ready!(Pin::new(&mut tap.socket).poll_write(cx, &changed.bytes))?;
             if changed.begins.is_some_and(|at| at < written) {
-                tap.resets.take();
+                tap.resets.withdraw();
             }
             tap.changing = changed.places.iter().any(|place| place + 1 == written);
             written
@@ -211,6 +212,17 @@ mod tests {
             let expected = [&data[..], &frame(RST_STREAM, &[0; 4]), &data, &reset].concat();
             assert_eq!(tap.socket.1, expected, "{width} bytes at a time");
         }
+    }
+
+    #[test]
+    fn a_reset_that_is_withdrawn_is_not_awaited_and_none_is_owed() {
+        let resets = Resets::default();
+        resets.announce();
+        resets.withdraw();
+        resets.withdraw();
+        assert!(!resets.are_awaited());
+        resets.announce();
+        assert!(resets.are_awaited());
     }
 
     #[tokio::test]
