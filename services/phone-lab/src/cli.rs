@@ -250,7 +250,7 @@ impl Bedrock {
 }
 
 fn pace(text: &str) -> Result<Pace, String> {
-    text.parse().ok().and_then(Pace::new).ok_or_else(|| "expected a number above 0".to_owned())
+    text.parse().ok().and_then(Pace::new).ok_or_else(|| "expected a number above 0, up to 1000".to_owned())
 }
 
 #[cfg(test)]

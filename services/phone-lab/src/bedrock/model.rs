@@ -248,20 +248,20 @@ impl Model {
     pub(super) fn poll_deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::New | Phase::InPrompt { .. } => {}
-            Phase::Ended => return Some(self.age_deadline()),
+            Phase::Ended => return self.age_deadline(),
             Phase::Over => return None,
         }
         let confirmation = if self.speaking.is_active() { None } else { self.playout.poll_deadline() };
         let limits = [self.idle_deadline(), self.age_deadline()];
-        limits.into_iter().chain(self.speaking.poll_deadline()).chain(confirmation).min()
+        limits.into_iter().flatten().chain(self.speaking.poll_deadline()).chain(confirmation).min()
     }
 
-    fn idle_deadline(&self) -> Instant {
-        self.last_input + self.settings.idle_limit
+    fn idle_deadline(&self) -> Option<Instant> {
+        self.last_input.checked_add(self.settings.idle_limit)
     }
 
-    fn age_deadline(&self) -> Instant {
-        self.opened + self.settings.session_limit
+    fn age_deadline(&self) -> Option<Instant> {
+        self.opened.checked_add(self.settings.session_limit)
     }
 
     /// The pause that ends the caller's turn, in samples at 8 kHz.
@@ -278,14 +278,14 @@ impl Model {
         if matches!(self.phase, Phase::Over) {
             return;
         }
-        if now >= self.age_deadline() {
+        if self.age_deadline().is_some_and(|at| now >= at) {
             let message = "Model has timed out in processing the request. Try your request again.";
             return self.time_out(ExceptionKind::ModelTimeout, message.into());
         }
         if matches!(self.phase, Phase::Ended) {
             return;
         }
-        if now >= self.idle_deadline() {
+        if self.idle_deadline().is_some_and(|at| now >= at) {
             let seconds = self.settings.idle_limit.as_secs();
             let message = format!(
                 "Timed out waiting for audio bytes or interactive content. Please ensure gaps between audio bytes and \

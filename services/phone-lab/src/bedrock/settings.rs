@@ -183,9 +183,9 @@ impl Pace {
     /// As measured on the real service.
     pub const REAL: Self = Self(1.0);
 
-    /// A factor above 0: 0.1 is ten times faster than the real service. None if it is no such number.
+    /// A factor above 0, up to 1000: 0.1 is ten times faster than the real service. None if it is no such number.
     pub fn new(factor: f64) -> Option<Self> {
-        (factor.is_finite() && factor > 0.0).then_some(Self(factor))
+        (factor > 0.0 && factor <= 1000.0).then_some(Self(factor))
     }
 
     pub(super) fn tenth(self) -> Self {
@@ -206,8 +206,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pace_is_a_positive_number() {
+    fn a_pace_is_a_positive_number_that_no_delay_outgrows() {
         assert_eq!(Pace::new(0.5).unwrap().millis(100), Duration::from_millis(50));
-        assert!([0.0, -1.0, f64::NAN, f64::INFINITY].into_iter().all(|factor| Pace::new(factor).is_none()));
+        assert!([0.0, -1.0, 1000.1, f64::NAN, f64::INFINITY].into_iter().all(|factor| Pace::new(factor).is_none()));
     }
 }
