@@ -215,13 +215,26 @@ impl Interpreter {
         if let Some(action) = self.action.take() {
             return self.request(&action, parameters);
         }
-        let first = std::mem::take(&mut self.first);
-        let Some(verb) = self.verbs.pop_front() else { return Action::EndOfDocument };
-        if let Some(finding) = self.out_of_place(&verb) {
-            self.findings.push(finding);
-            return self.next(Ended::Simply);
+        // Not by recursion: a document of 64 kB has thousands of verbs that may all be skipped.
+        while let Some(verb) = self.verbs.pop_front() {
+            let first = std::mem::take(&mut self.first);
+            match self.carry_out(verb, first) {
+                Ok(action) => return action,
+                Err(finding) => self.findings.push(finding),
+            }
+            if let Some(action) = self.action.take() {
+                return self.request(&action, Vec::new());
+            }
         }
-        match verb {
+        Action::EndOfDocument
+    }
+
+    /// What a verb makes the call do, or why it is skipped.
+    fn carry_out(&mut self, verb: Verb, first: bool) -> Result<Action, Finding> {
+        if let Some(finding) = self.out_of_place(&verb) {
+            return Err(finding);
+        }
+        Ok(match verb {
             Verb::Hangup => Action::HangUp,
             Verb::Reject { busy } if first => Action::Reject { busy },
             // A call that has been answered can only be ended.
@@ -241,16 +254,10 @@ impl Interpreter {
             Verb::Leave => Action::Leave,
             Verb::Connect(connect) => {
                 self.action = connect.action;
-                match self.check(connect.stream) {
-                    Ok(open) => open,
-                    // Whether Twilio goes on after a stream it cannot open is not documented; the lab does.
-                    Err(finding) => {
-                        self.findings.push(finding);
-                        self.next(Ended::Stream)
-                    }
-                }
+                // Whether Twilio goes on after a stream it cannot open is not documented; the lab does, with `action`.
+                return self.check(connect.stream);
             }
-        }
+        })
     }
 
     /// Why a verb is skipped where the document runs (Twilio docs, `<Number>`, `url`, and `<Enqueue>`, `waitUrl`).

@@ -367,12 +367,12 @@ impl Phone {
         }
     }
 
-    /// What is left of it.
     /// A stream under conditions is over.
     pub(super) fn line_ended(&mut self, line: &Record) {
         self.report.network.push(line.report(self.clock.now()));
     }
 
+    /// What is left of it.
     pub(super) fn into_report(mut self) -> CallReport {
         // Callbacks are put on record when the call is over.
         self.report.timeline.sort_by_key(|event| event.at);

@@ -163,3 +163,12 @@ async fn a_key_cuts_off_a_file_that_prompts_for_it() {
     assert!("for the weather press one, for the news".starts_with(menu.trim_end_matches('\u{fffd}')), "{menu}");
     assert_eq!((*reply, report.code_numbers()), ("you pressed 2", vec![]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_may_be_as_long_as_it_can_be_written() {
+    for document in ["<Pause length=\"4294967295\"/>", "<Gather><Pause length=\"4294967295\"/></Gather>"] {
+        let edge = Edge::answering(move |_| twiml(document));
+        let report = edge.call("{ wait: 2s }, hang_up").await;
+        assert_eq!((report.end, report.code_numbers()), (CallEnd::CallerHungUp, vec![]), "{document}");
+    }
+}

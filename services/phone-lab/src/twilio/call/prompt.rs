@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Call, Performed};
 use crate::{
+    speech::SAMPLE_RATE,
     tones,
     twilio::{
         caller::TICK,
@@ -78,9 +79,10 @@ impl Call {
                 Ok(pcm) => Sounding { pcm, times: *times, says: None },
                 Err(finding) => return Ok(Err(finding)),
             },
+            // Second by second: how long it is, is up to the document.
             Prompt::Pause(length) => {
-                let samples = (length.as_millis() / TICK.as_millis()) as usize * FRAME;
-                Sounding { pcm: vec![0; samples].into(), times: 1, says: None }
+                let times = u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
+                Sounding { pcm: vec![0; SAMPLE_RATE as usize].into(), times, says: None }
             }
             // They are played, not heard.
             Prompt::Keys(_) => Sounding { pcm: Arc::default(), times: 0, says: None },

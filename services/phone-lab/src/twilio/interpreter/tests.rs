@@ -137,3 +137,10 @@ fn a_queue_is_left_for_its_action_or_the_next_verb() {
     assert!(matches!(call.next(Ended::Simply), Action::Enqueue { wait: None, .. }));
     assert_eq!(call.next(Ended::With(Vec::new())), said("next"));
 }
+
+#[test]
+fn any_number_of_verbs_can_be_skipped() {
+    let mut call = interpreter(&"<Leave/>".repeat(8000));
+    assert_eq!(call.next(Ended::Simply), Action::EndOfDocument);
+    assert_eq!(codes_of(&mut call).len(), 8000);
+}

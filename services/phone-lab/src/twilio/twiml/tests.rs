@@ -179,3 +179,10 @@ fn each_verb_that_is_wrong_has_its_own_code() {
         assert!(findings(&sip(fine)).is_empty(), "{fine}");
     }
 }
+
+#[test]
+fn a_document_may_be_nested_as_deeply_as_it_is_long() {
+    let document = format!("<Response><Say>{}deep{}</Say></Response>", "<s>".repeat(9000), "</s>".repeat(9000));
+    let said = parse(&document).map(|document| document.verbs);
+    assert_eq!(said.unwrap().len(), 1);
+}
