@@ -9,6 +9,9 @@ use super::cut::{Cut, How};
 /// No time in a setting is longer than this.
 pub(super) const LONGEST: Duration = Duration::from_secs(86_400);
 
+/// No burst holds for less: each is drawn, and a day of them has to be.
+const SHORTEST_HOLD: Duration = Duration::from_millis(1);
+
 /// How one network between the lab and what is under test behaves, on every connection that goes over it.
 ///
 /// The lab's documentation has the settings. `Display` gives a text that reads back as the same conditions. `FromStr`
@@ -191,7 +194,7 @@ impl Way {
             "delay" => put(&mut self.delay, key, checked(key, value, "a time such as 40ms", time(value))?),
             "jitter" => put(&mut self.jitter, key, checked(key, value, "a time such as 20ms", time(value))?),
             "burst" => {
-                let expected = "HOLD/EVERY such as 200ms/2s, with a hold of at most half of every";
+                let expected = "HOLD/EVERY such as 200ms/2s, with a hold of 1ms to half of every";
                 put(&mut self.bursts, key, checked(key, value, expected, Bursts::parse(value))?)
             }
             "rate" => {
@@ -224,7 +227,7 @@ impl Bursts {
     fn parse(text: &str) -> Option<Self> {
         let (hold, every) = text.split_once('/')?;
         let bursts = Self { hold: time(hold)?, every: time(every)? };
-        (!bursts.hold.is_zero() && bursts.hold <= bursts.every / 2).then_some(bursts)
+        (bursts.hold >= SHORTEST_HOLD && bursts.hold <= bursts.every / 2).then_some(bursts)
     }
 }
 
@@ -297,7 +300,8 @@ mod tests {
             ("delay=40", "such as 40ms"),
             ("delay=2days", "such as 40ms"),
             ("burst=200ms", "HOLD/EVERY"),
-            ("burst=2s/3s", "at most half"),
+            ("burst=2s/3s", "to half"),
+            ("burst=1us/2us", "of 1ms to"),
             ("rate=0kbit", "from 1kbit on"),
             ("rate=64", "64kbit or 1Mbit"),
             ("rate=99999999999999999999Mbit", "64kbit or 1Mbit"),
