@@ -31,7 +31,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep_until,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use self::request::{Answer, Form, Refusal};
 use super::{
@@ -139,7 +139,6 @@ struct Inner {
     /// Requests still to be turned away.
     throttled: AtomicUsize,
     stop: CancellationToken,
-    tasks: TaskTracker,
 }
 
 impl RestServer {
@@ -148,8 +147,8 @@ impl RestServer {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let lines = settings.concurrent_calls.map(|calls| Arc::new(Semaphore::new(calls)));
-        let (next_turn, throttled, tasks) = (Mutex::default(), AtomicUsize::new(0), TaskTracker::new());
-        let inner = Arc::new(Inner { twilio, settings, next_turn, lines, throttled, stop: stop.clone(), tasks });
+        let (next_turn, throttled) = (Mutex::default(), AtomicUsize::new(0));
+        let inner = Arc::new(Inner { twilio, settings, next_turn, lines, throttled, stop: stop.clone() });
         inner.spawn(accept(listener, inner.clone()));
         Ok(Self { address, inner, stop })
     }
@@ -207,7 +206,7 @@ impl Inner {
     /// Runs something until the server is stopped.
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
-        self.tasks.spawn(async move { stop.run_until_cancelled(work).await });
+        tokio::spawn(async move { stop.run_until_cancelled(work).await });
     }
 
     async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Answer {
