@@ -92,8 +92,7 @@ impl Call {
         placed: Placed,
     ) -> Self {
         let Placed { progress, updates, first, fallback, outbound, detection } = placed;
-        let network = options.network.clone().or_else(|| settings.network.clone());
-        let client = settings.client(options.signing, entropy.fork()).replaying(options.replay_webhooks).over(network);
+        let client = settings.client(&options, entropy.fork()).replaying(options.replay_webhooks);
         let call_sid = &progress.identity().call_sid;
         options.human = script.dialled.remove(OTHERWISE).unwrap_or(options.human);
         options.humans.splice(0..0, std::mem::take(&mut script.dialled));
@@ -145,6 +144,7 @@ impl Call {
     pub(super) async fn run(mut self) -> CallReport {
         let verdict = self.detect_beside();
         let end = self.play_on().await;
+        self.phone.closed_stream();
         self.abandon().await;
         self.phone.end(end);
         let status = match end {

@@ -136,9 +136,14 @@ impl Settings {
     }
 
     /// What asks for one call's documents, or delivers its callbacks.
-    fn client(&self, signing: Signing, entropy: Entropy) -> Client {
-        let host = self.voice_url.host().to_owned();
-        Client::new(self.edge, host, self.account.clone(), signing, entropy).over(self.network.clone())
+    fn client(&self, options: &CallOptions, entropy: Entropy) -> Client {
+        let (host, account) = (self.voice_url.host().to_owned(), self.account.clone());
+        Client::new(self.edge, host, account, options.signing, entropy).over(self.network_of(options).cloned())
+    }
+
+    /// What the network to the edge is like in one call.
+    fn network_of<'a>(&'a self, options: &'a CallOptions) -> Option<&'a Conditions> {
+        options.network.as_ref().or(self.network.as_ref())
     }
 }
 
@@ -282,7 +287,7 @@ impl Twilio {
             parent: None,
         };
         let updates = self.ledger.enter(identity.clone(), CallStatus::Ringing, Duration::ZERO);
-        let client = settings.client(options.signing, entropy.fork());
+        let client = settings.client(&options, entropy.fork());
         let courier = Courier::start(client, options.callbacks, self.clock);
         let subscription = settings.status_callback.clone();
         let subscription =

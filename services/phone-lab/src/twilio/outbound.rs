@@ -146,11 +146,12 @@ impl Outbound {
             line = turn => line,
         };
         let Self { twilio, order, callee, delivery, mut updates, mut entropy } = self;
-        let signing = match &callee {
-            Callee::Answers(answering) => answering.options.signing,
-            Callee::Busy | Callee::NoAnswer | Callee::Unreachable | Callee::Refused(_) => Default::default(),
+        let usual = CallOptions::default();
+        let options = match &callee {
+            Callee::Answers(answering) => &answering.options,
+            Callee::Busy | Callee::NoAnswer | Callee::Unreachable | Callee::Refused(_) => &usual,
         };
-        let client = twilio.settings.client(signing, entropy.fork());
+        let client = twilio.settings.client(options, entropy.fork());
         let courier = Courier::start(client, delivery, twilio.clock);
         let call_sid = order.identity.call_sid.to_string();
         let mut progress = Progress::new(twilio.ledger.clone(), order.identity, order.subscription, courier);

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use offhook_hosting::clock::Clock;
+use offhook_hosting::{clock::Clock, entropy::Entropy};
 use phone_lab::twilio::{
-    AnsweredBy, CallEnd, CallOptions, Callee, Delivery, Human, Settings, codes, rest::RestSettings, url::Url,
+    AnsweredBy, CallEnd, CallOptions, Callee, Delivery, Human, Settings, Twilio, codes, rest::RestSettings, url::Url,
 };
 use tokio::time::sleep;
 
 use crate::{
-    edge::{Edge, Line, PUBLIC_URL, Seen, TOKEN, answer, caller, signature, twiml},
+    edge::{Edge, Line, PUBLIC_URL, Seen, TOKEN, answer, caller, connect, signature, twiml},
     rest::{Client, answers},
 };
 
@@ -144,11 +144,7 @@ async fn a_callback_that_is_refused_or_leads_nowhere_is_logged_and_the_call_goes
 async fn a_number_tells_when_a_call_to_it_is_over() {
     let edge = edge_and(204);
     let status_callback = Some(Url::parse("https://voice.example.test/status").unwrap());
-    let twilio = phone_lab::twilio::Twilio::new(
-        Settings { status_callback, ..edge.settings() },
-        Clock,
-        offhook_hosting::entropy::Entropy::from_seed(7),
-    );
+    let twilio = Twilio::new(Settings { status_callback, ..edge.settings() }, Clock, Entropy::from_seed(7));
     let report = twilio.call(caller("{ wait: 60s }"), CallOptions::default()).await;
     let [told] = &of_target(&edge, "/status")[..] else { panic!("one callback") };
     for (name, value) in [
@@ -353,8 +349,8 @@ async fn a_rejected_call_is_never_answered_and_ends_busy_or_unanswered() {
             _ => twiml(reject),
         });
         let status_callback = Some(Url::parse("https://voice.example.test/status").unwrap());
-        let entropy = offhook_hosting::entropy::Entropy::from_seed(7);
-        let twilio = phone_lab::twilio::Twilio::new(Settings { status_callback, ..edge.settings() }, Clock, entropy);
+        let entropy = Entropy::from_seed(7);
+        let twilio = Twilio::new(Settings { status_callback, ..edge.settings() }, Clock, entropy);
         twilio.call(caller(""), CallOptions::default()).await;
         let told = of_target(&edge, "/status");
         assert_eq!(
@@ -363,4 +359,16 @@ async fn a_rejected_call_is_never_answered_and_ends_busy_or_unanswered() {
         );
         assert_eq!(values(&told, "CallDuration") == ["-"], status != "completed");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_wrong_after_a_stream_is_not_about_the_stream() {
+    let webhooks =
+        |seen: &Seen| if seen.target == "/incoming-call" { connect() } else { answer(500, "text/plain", "") };
+    let edge = Edge::start(webhooks, |mut line| async move { line.drain().await });
+    let status_callback = Some(Url::parse("https://voice.example.test/status").unwrap());
+    let twilio = Twilio::new(Settings { status_callback, ..edge.settings() }, Clock, Entropy::from_seed(7));
+    let report = twilio.call(caller("{ wait: 1s }, hang_up"), CallOptions::default()).await;
+    let codes: Vec<_> = report.codes.iter().map(|entry| (entry.code, &entry.stream_sid)).collect();
+    assert_eq!((codes, report.stream_sids.len()), (vec![(codes::CALLBACK_REFUSED, &None)], 1));
 }

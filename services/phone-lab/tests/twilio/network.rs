@@ -7,11 +7,11 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt};
-use offhook_hosting::clock::Clock;
+use offhook_hosting::{clock::Clock, entropy::Entropy};
 use phone_lab::{
     network::Conditions,
     tones,
-    twilio::{CallEnd, CallOptions, CallReport, Happening, Settings, Twilio, codes},
+    twilio::{CallEnd, CallOptions, CallReport, Happening, Settings, Twilio, codes, url::Url},
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -90,12 +90,29 @@ async fn a_webhook_takes_its_time_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_calls_own_network_carries_its_callbacks_and_those_of_its_legs_too() {
+    let leg = "<Dial><Number statusCallback=\"/leg\">+15550100</Number></Dial>";
+    let edge = Edge::answering(move |seen| twiml(if seen.target == "/incoming-call" { leg } else { "" }));
+    let status_callback = Some(Url::parse("https://voice.example.test/call").unwrap());
+    let settings = Settings { status_callback, ..edge.settings() };
+    let twilio = Twilio::new(settings, Clock, Entropy::from_seed(7));
+    let report = twilio.call(caller(""), over("delay=300ms")).await;
+    let took = report.timeline.iter().filter_map(|event| {
+        let Happening::CalledBack { path, took, .. } = &event.what else { return None };
+        Some((path.as_str(), *took >= Duration::from_millis(600)))
+    });
+    let mut took: Vec<_> = took.collect();
+    took.sort_unstable();
+    assert_eq!(took, [("/call", true), ("/leg", true)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_same_seed_repeats_what_the_network_does() {
     let edge = Edge::talking(|mut line: Line| async move { line.drain().await });
     let steps = "{ wait: 10s }, hang_up";
     let rough = |seed| {
         let settings = Settings { network: over(ROUGH).network, ..edge.settings() };
-        let twilio = Twilio::new(settings, Clock, offhook_hosting::entropy::Entropy::from_seed(seed));
+        let twilio = Twilio::new(settings, Clock, Entropy::from_seed(seed));
         async move { twilio.call(caller(steps), CallOptions::default()).await.network }
     };
     let (first, again, other) = (rough(1).await, rough(1).await, rough(2).await);

@@ -42,7 +42,7 @@ impl Call {
     pub(super) fn detect_beside(&mut self) -> Option<(Duration, Courier)> {
         let detection = self.detection.take_if(|detection| detection.asynchronous)?;
         let (url, method) = detection.callback.clone()?;
-        let client = self.settings.client(self.options.signing, self.entropy.fork());
+        let client = self.settings.client(&self.options, self.entropy.fork());
         let courier = Courier::start(client, Delivery::Late(detection.takes), self.phone.clock());
         let identity = self.progress.identity();
         let mut parameters = vec![

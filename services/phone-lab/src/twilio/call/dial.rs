@@ -145,7 +145,7 @@ impl Call {
     }
 
     pub(super) fn courier(&mut self) -> Courier {
-        let client = self.settings.client(self.options.signing, self.entropy.fork());
+        let client = self.settings.client(&self.options, self.entropy.fork());
         Courier::start(client, self.options.callbacks, self.phone.clock())
     }
 

@@ -49,6 +49,7 @@ impl Leg {
         let options = CallOptions {
             signing: host.options.signing,
             callbacks: host.options.callbacks,
+            network: host.options.network.clone(),
             keep_audio: host.options.keep_audio,
             ..CallOptions::default()
         };

@@ -36,7 +36,7 @@ impl Call {
         self.phone.opens_stream(stream_sid.to_string());
         let settings = self.settings.clone();
         let (edge, public_host, account) = (settings.edge, settings.voice_url.host(), &settings.account);
-        let network = self.options.network.as_ref().or(settings.network.as_ref());
+        let network = settings.network_of(&self.options);
         let upgrade = Upgrade { edge, public_host, account, manner: self.manner(), network };
         match self.phone.wait_for(upgrade.connect(url, &mut self.entropy)).await? {
             Ok(socket) => {
@@ -81,15 +81,15 @@ impl Call {
             SecondSocket::SameUrl => Target::Url(url.clone()),
             SecondSocket::NewUrl => {
                 let (url, method) = self.asked.clone()?;
-                let client = self.settings.client(self.options.signing, self.entropy.fork());
+                let client = self.settings.client(&self.options, self.entropy.fork());
                 let parameters = self.parameters();
                 Target::Document(Box::new(Again { client, url, method, parameters }))
             }
         };
         let stream_sid = StreamSid::draw(&mut self.entropy);
         let outgoing = self.outgoing(stream_sid);
-        let settings = self.settings.clone();
-        Some((which, Second::open(settings, self.manner(), target, outgoing, self.entropy.fork())))
+        let (settings, network) = (self.settings.clone(), self.settings.network_of(&self.options).cloned());
+        Some((which, Second::open(settings, network, self.manner(), target, outgoing, self.entropy.fork())))
     }
 
     async fn end_second(&mut self, second: Option<(SecondSocket, Second)>) {

@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::upgrade::{Manner, Upgrade};
+use crate::network::Conditions;
 use crate::twilio::{
     Settings,
     caller::TICK,
@@ -73,6 +74,7 @@ impl Second {
     /// Tries it.
     pub(in crate::twilio) fn open(
         settings: Arc<Settings>,
+        network: Option<Conditions>,
         manner: Manner,
         target: Target,
         outgoing: Outgoing,
@@ -81,7 +83,7 @@ impl Second {
         let first_is_over = CancellationToken::new();
         let over = first_is_over.clone();
         let task = async move {
-            let served = serve(settings, manner, target, outgoing, entropy, over).await;
+            let served = serve(settings, network, manner, target, outgoing, entropy, over).await;
             served.unwrap_or_else(|finding| SecondSocketEnd::Refused(finding.detail))
         };
         Self { first_is_over, task: AbortOnDropHandle::new(tokio::spawn(task)) }
@@ -96,6 +98,7 @@ impl Second {
 
 async fn serve(
     settings: Arc<Settings>,
+    network: Option<Conditions>,
     manner: Manner,
     target: Target,
     mut outgoing: Outgoing,
@@ -107,8 +110,8 @@ async fn serve(
         Target::Document(again) => again.stream().await?,
     };
     let public_host = settings.voice_url.host();
-    let network = settings.network.as_ref();
-    let upgrade = Upgrade { edge: settings.edge, public_host, account: &settings.account, manner, network };
+    let (edge, account) = (settings.edge, &settings.account);
+    let upgrade = Upgrade { edge, public_host, account, manner, network: network.as_ref() };
     let (mut sink, mut reader) = upgrade.connect(&url, &mut entropy).await?.split();
     let talk = async {
         let mut clock = interval(TICK);
