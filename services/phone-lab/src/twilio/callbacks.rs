@@ -5,15 +5,19 @@
 //! (Twilio docs, "Call resource", `StatusCallback`).
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use offhook_hosting::clock::Clock;
-use tokio::{sync::mpsc, time::sleep_until};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    time::sleep_until,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
+    codes,
     ledger::Ledger,
     report::Finding,
     resource::{CallStatus, Identity, rfc2822},
@@ -50,6 +54,8 @@ pub(super) struct Callback {
 /// Delivers callbacks until it is finished; what went wrong comes back then. Dropped, it delivers no more.
 pub(super) struct Courier {
     clock: Clock,
+    /// The first that found no room.
+    lost: OnceLock<Delivered>,
     outbox: mpsc::Sender<(tokio::time::Instant, Callback)>,
     worker: AbortOnDropHandle<Vec<Delivered>>,
 }
@@ -71,19 +77,30 @@ pub(super) struct Delivered {
 impl Courier {
     pub(super) fn start(client: Client, delivery: Delivery, clock: Clock) -> Self {
         let (outbox, queue) = mpsc::channel(OUTBOX);
-        Self { clock, outbox, worker: AbortOnDropHandle::new(tokio::spawn(deliver(client, delivery, clock, queue))) }
+        let worker = AbortOnDropHandle::new(tokio::spawn(deliver(client, delivery, clock, queue)));
+        Self { clock, lost: OnceLock::new(), outbox, worker }
     }
 
-    /// Takes a callback along. The call never waits for it: beyond the queue it is lost.
+    /// Takes a callback along. The call never waits for it: beyond the queue it is lost, and that is noted once.
     pub(super) fn post(&self, callback: Callback) {
-        let _ = self.outbox.try_send((self.clock.now().into(), callback));
+        let now = self.clock.now();
+        let Err(TrySendError::Full((_, lost))) = self.outbox.try_send((now.into(), callback)) else { return };
+        self.lost.get_or_init(|| Delivered {
+            sent: now,
+            took: Duration::ZERO,
+            path: lost.url.path().to_owned(),
+            told: told(&lost.parameters),
+            finding: Some(Finding::new(codes::LAB, "more than 64 callbacks wait: from here on some are lost")),
+        });
     }
 
     /// Returns when everything was delivered.
     pub(super) async fn finish(self) -> Vec<Delivered> {
         drop(self.outbox);
         // A worker that panicked says so by itself.
-        self.worker.await.unwrap_or_default()
+        let mut delivered = self.worker.await.unwrap_or_default();
+        delivered.extend(self.lost.into_inner());
+        delivered
     }
 }
 

@@ -168,6 +168,6 @@ pub const INVALID_MESSAGE: u32 = 31951;
 pub const TWIML_TOO_LONG: u32 = 32018;
 /// Warning: TwiML beside a URL; the URL is used.
 pub const TWIML_AND_URL: u32 = 32019;
-/// Not Twilio's: the lab itself objects, to a file's header in the audio (a caller would hear noise), or to a call that
-/// goes round in circles.
+/// Not Twilio's: the lab itself objects (to a file's header in the audio, a second socket, a call that goes round in
+/// circles), or says what Twilio can do and the lab cannot.
 pub const LAB: u32 = 0;

@@ -372,3 +372,19 @@ async fn what_goes_wrong_after_a_stream_is_not_about_the_stream() {
     let codes: Vec<_> = report.codes.iter().map(|entry| (entry.code, &entry.stream_sid)).collect();
     assert_eq!((codes, report.stream_sids.len()), (vec![(codes::CALLBACK_REFUSED, &None)], 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn callbacks_that_find_no_room_are_noted_once() {
+    let stream = "<Connect><Stream url=\"/nowhere\" statusCallback=\"https://voice.example.test/status\"/></Connect>";
+    let document: &str = stream.repeat(70).leak();
+    let edge = Edge::answering(move |seen| match seen.target.as_str() {
+        "/incoming-call" => twiml(document),
+        "/status" => answer(204, "text/plain", ""),
+        _ => answer(404, "text/plain", ""),
+    });
+    let options = CallOptions { callbacks: Delivery::Late(Duration::from_secs(600)), ..CallOptions::default() };
+    let report = edge.call_with("{ wait: 300s }", options).await;
+    let delivered = edge.seen().iter().filter(|seen| seen.target == "/status").count();
+    assert!((64..70).contains(&delivered), "{delivered}");
+    assert_eq!(report.code_numbers().iter().filter(|code| **code == codes::LAB).count(), 1);
+}

@@ -20,7 +20,7 @@ async fn call(status: u16) -> CallReport {
     twilio.call(caller("wait: 400ms, press: '1#'"), CallOptions::default()).await
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn documents_are_on_it_with_their_verbs() {
     let call = call(200).await;
     let documents = call
@@ -30,7 +30,7 @@ async fn documents_are_on_it_with_their_verbs() {
     assert_eq!(documents.collect::<Vec<_>>(), ["Say Gather(Say, Pause) Hangup", ""], "the second is no TwiML");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn callbacks_are_on_it_when_they_were_sent_and_so_is_what_went_wrong_with_them() {
     for (status, codes) in [(200, vec![]), (500, vec![15003])] {
         let call = call(status).await;
