@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::sid::CallSid;
 
+/// As long as any call may last (Twilio docs, "Call resource", `TimeLimit`).
+pub(super) const LONGEST_CALL: Duration = Duration::from_secs(4 * 3600);
+
 /// Where a call stands (Twilio docs, "Call resource").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallStatus {

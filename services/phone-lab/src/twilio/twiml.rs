@@ -221,6 +221,11 @@ pub fn is_e164(number: &str) -> bool {
     (2..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Whether these are keys that can be sent, with `w` and `W` for pauses between them.
+pub fn are_keys(keys: &str) -> bool {
+    !keys.is_empty() && keys.chars().all(|key| key.is_ascii_digit() || "ABCD#*wW".contains(key))
+}
+
 /// Reads a document.
 pub fn parse(text: &str) -> Result<Document, Finding> {
     let refuse = |detail: String| Finding::new(codes::PARSE_FAILURE, detail);

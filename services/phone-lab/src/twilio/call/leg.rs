@@ -14,14 +14,11 @@ use crate::twilio::{
     phone::Left,
     playout::FRAME,
     report::{CallEnd, CallReport},
-    resource::CallStatus,
+    resource::{CallStatus, LONGEST_CALL},
     script::CallerScript,
     twiml::Method,
     url::Url,
 };
-
-/// As long as any call may last.
-const FOUR_HOURS: Duration = Duration::from_secs(4 * 3600);
 
 /// Somebody who has answered.
 pub(super) struct Leg {
@@ -54,7 +51,7 @@ impl Leg {
             ..CallOptions::default()
         };
         let (first, fallback) = (Source::Twiml(String::new()), None);
-        let placed = Placed { progress, updates, first, fallback, outbound: Some(FOUR_HOURS), detection };
+        let placed = Placed { progress, updates, first, fallback, outbound: Some(LONGEST_CALL), detection };
         let (settings, clock, entropy) = (host.settings.clone(), host.phone.clock(), host.entropy.fork());
         let mut call = Box::new(Call::new(settings, clock, entropy, script, options, None, placed));
         call.progress.answered();

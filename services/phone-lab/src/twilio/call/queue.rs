@@ -19,7 +19,7 @@ use crate::{
         ledger::QueueView,
         phone::Left,
         report::{CallEnd, Finding},
-        resource::{Direction, Identity},
+        resource::{Direction, Identity, LONGEST_CALL},
         sid::CallSid,
         twiml::Method,
         url::Url,
@@ -29,8 +29,6 @@ use crate::{
 /// What plays without a `waitUrl`, and the silence after it.
 const HOLD_MUSIC: &str = "la la la";
 const REST: Duration = Duration::from_secs(2);
-/// As long as any call may last.
-const FOUR_HOURS: Duration = Duration::from_secs(4 * 3600);
 
 /// A queue that a call is in.
 pub(super) struct Waiting {
@@ -97,7 +95,7 @@ impl Call {
         // Nobody can update a call that is not the account's.
         let (_, updates) = mpsc::channel(1);
         let mut leg = Leg::answered(self, progress, updates, agent, None);
-        let parted = self.talk(&mut leg, FOUR_HOURS, false).await;
+        let parted = self.talk(&mut leg, LONGEST_CALL, false).await;
         let (report, couriers) = leg.end(CallStatus::Completed, 200);
         self.couriers.extend(couriers);
         self.phone.party_left(report);

@@ -11,15 +11,13 @@ use crate::twilio::{
     codes,
     outbound::{DetectionMode, DetectionOrder},
     report::Finding,
-    resource::{Direction, Identity},
+    resource::{Direction, Identity, LONGEST_CALL},
     sid::CallSid,
-    twiml::is_e164,
+    twiml::{are_keys, is_e164},
 };
 
 /// Longer status callbacks are refused.
 const CALLBACK_LIMIT: usize = 4000;
-/// As long as any call may last.
-const FOUR_HOURS: u64 = 4 * 3600;
 
 const KNOWN: &[&str] = &[
     "To",
@@ -81,7 +79,7 @@ pub(super) fn accept(
     let (first, both) = source(form)?.ok_or_else(|| bad(codes::BAD_URL, "Url, Twiml or ApplicationSid is required"))?;
     let mut warnings = form.unknown(KNOWN);
     warnings.extend(both);
-    if form.text("SendDigits").is_some_and(|keys| !can_be_sent(keys)) {
+    if form.text("SendDigits").is_some_and(|keys| keys.len() > 32 || !are_keys(keys)) {
         return Err(bad(codes::BAD_SEND_DIGITS, "SendDigits are up to 32 of 0-9, A-D, #, *, w and W"));
     }
     let order = Order {
@@ -97,7 +95,7 @@ pub(super) fn accept(
         fallback: form.request("FallbackUrl", "FallbackMethod")?,
         subscription: subscription(form, &mut warnings)?,
         ring_limit: seconds(form, "Timeout", 60, 600)?,
-        time_limit: seconds(form, "TimeLimit", FOUR_HOURS, FOUR_HOURS)?,
+        time_limit: seconds(form, "TimeLimit", LONGEST_CALL.as_secs(), LONGEST_CALL.as_secs())?,
         detection: detection(form, &mut warnings)?,
     };
     Ok(Accepted { order, warnings })
@@ -118,10 +116,6 @@ fn parties(form: &Form, owned_numbers: &[String]) -> Result<(String, String), Re
         return Err(bad(codes::FOREIGN_FROM, "The 'From' number is not one of the account's"));
     }
     Ok((from.to_owned(), to.to_owned()))
-}
-
-fn can_be_sent(keys: &str) -> bool {
-    keys.len() <= 32 && keys.chars().all(|key| key.is_ascii_digit() || "ABCD#*wW".contains(key))
 }
 
 fn seconds(form: &Form, name: &str, default: u64, most: u64) -> Result<Duration, Refusal> {

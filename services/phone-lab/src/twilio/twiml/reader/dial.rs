@@ -4,11 +4,12 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use roxmltree::Node;
 
-use super::{Reader, prompt::can_be_sent, text_of};
+use super::{Reader, text_of};
 use crate::twilio::{
     codes,
     report::Finding,
-    twiml::{Dial, Leg, LegDetection, Request, Target, Verb, is_e164},
+    resource::LONGEST_CALL,
+    twiml::{Dial, Leg, LegDetection, Request, Target, Verb, are_keys, is_e164},
 };
 
 const DIAL: &[&str] = &[
@@ -61,8 +62,6 @@ const DETECTION_RANGES: [(&str, RangeInclusive<u64>); 4] = [
 ];
 /// More are not dialled.
 const LEGS: usize = 10;
-/// As long as any call may last, in seconds.
-const FOUR_HOURS: u64 = 4 * 3600;
 
 impl Reader {
     pub(super) fn dial(&mut self, node: Node<'_, '_>) -> Verb {
@@ -88,7 +87,8 @@ impl Reader {
             self.findings.push(Finding::new(codes::TOO_MANY_LEGS, "<Dial> calls ten parties at most"));
             targets.truncate(LEGS);
         }
-        let time_limit = self.number(node, "timeLimit", 1..=FOUR_HOURS, FOUR_HOURS, codes::DIAL_TIME_LIMIT);
+        let longest = LONGEST_CALL.as_secs();
+        let time_limit = self.number(node, "timeLimit", 1..=longest, longest, codes::DIAL_TIME_LIMIT);
         let method = self.method_or(node, "method", codes::DIAL_METHOD);
         Verb::Dial(Dial {
             action: node.attribute("action").map(|url| Request { url: url.to_owned(), method }),
@@ -113,14 +113,14 @@ impl Reader {
             Target::Sip(_) => (codes::SIP_SEND_DIGITS, codes::SIP_METHOD),
         };
         let send_digits = node.attribute("sendDigits").unwrap_or_default();
-        if !send_digits.is_empty() && !can_be_sent(send_digits) {
+        if !send_digits.is_empty() && !are_keys(send_digits) {
             self.findings.push(Finding::new(keys_code, "sendDigits are 0 to 9, A to D, #, *, w and W"));
         }
         let method = self.method_or(node, "method", method_code);
         Leg {
             target,
             screen: node.attribute("url").map(|url| Request { url: url.to_owned(), method }),
-            send_digits: Some(send_digits).filter(|keys| can_be_sent(keys)).unwrap_or_default().to_owned(),
+            send_digits: Some(send_digits).filter(|keys| are_keys(keys)).unwrap_or_default().to_owned(),
             status_callback: self.request(node, "statusCallback", "statusCallbackMethod"),
             events,
             detection: self.detection(node),

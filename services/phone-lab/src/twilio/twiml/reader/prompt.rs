@@ -8,7 +8,7 @@ use super::{Place, Reader, text_of};
 use crate::twilio::{
     codes,
     report::Finding,
-    twiml::{Gather, Prompt, Request, Verb},
+    twiml::{Gather, Prompt, Request, Verb, are_keys},
 };
 
 const GATHER: &[&str] = &[
@@ -76,7 +76,7 @@ impl Reader {
         self.attributes(node, &["loop", "digits"]);
         let times = self.times(node, codes::BAD_PLAY_LOOP);
         match (node.attribute("digits"), text_of(node)) {
-            (Some(keys), _) if can_be_sent(keys) => Some(Prompt::Keys(keys.to_owned())),
+            (Some(keys), _) if are_keys(keys) => Some(Prompt::Keys(keys.to_owned())),
             (Some(_), _) => self.schema("the digits of <Play> are 0 to 9, A to D, #, *, w and W".into()),
             (None, url) if url.is_empty() => self.schema("<Play> without a URL or digits".into()),
             (None, url) => Some(Prompt::Play { url, times }),
@@ -143,9 +143,4 @@ impl Reader {
             prompts,
         })
     }
-}
-
-/// Whether these are keys, or the pauses between them.
-pub(super) fn can_be_sent(keys: &str) -> bool {
-    !keys.is_empty() && keys.chars().all(|key| key.is_ascii_digit() || "ABCD#*wW".contains(key))
 }
