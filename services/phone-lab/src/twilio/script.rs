@@ -238,11 +238,15 @@ struct Interrupt {
 #[derive(Deserialize)]
 struct Span(#[serde(deserialize_with = "duration")] Duration);
 
-/// A duration as scenarios have it.
+/// No duration is longer: a clock can always be set by it.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// A duration as scenarios have it, of a day at most.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text)
-        .map_err(|_| de::Error::custom(format!("expected a duration such as 300ms or 2s, found {text:?}")))
+    humantime::parse_duration(&text).ok().filter(|duration| *duration <= LONGEST).ok_or_else(|| {
+        de::Error::custom(format!("expected a duration such as 300ms or 2s, of a day at most, found {text:?}"))
+    })
 }
 
 pub(super) fn patience() -> Duration {
@@ -290,6 +294,7 @@ mod tests {
             ("  - await_keys: x", "0 to 9"),
             ("  - connected: 1s", "connected takes no value"),
             ("  - wait: soon", "300ms or 2s"),
+            ("  - wait: 99999999999days", "a day at most"),
             ("  - play: nobody.wav", "no recording \"nobody.wav\""),
             ("  - play: ./nobody.wav", "cannot be played: cannot read"),
             ("  - say: a\n    wait: 1s", "begin each with a dash"),
