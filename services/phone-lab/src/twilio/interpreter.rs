@@ -327,7 +327,7 @@ impl Interpreter {
     pub fn resolve(&self, reference: &str) -> Result<Url, Finding> {
         let resolved = match &self.base {
             Some(base) => base.join(reference),
-            None if reference.contains("://") => Url::parse(reference),
+            None if Url::is_absolute(reference) => Url::parse(reference),
             None => return Err(Finding::new(codes::NO_BASE, format!("{reference:?} is relative, in TwiML by REST"))),
         };
         resolved.map_err(|error| Finding::new(codes::MALFORMED_URL, format!("{reference:?}: {error}")))

@@ -37,7 +37,7 @@ impl Url {
             Some((text, fragment)) => (text, Some(fragment.to_owned())),
             None => (text, None),
         };
-        let (scheme, rest) = text.split_once("://").ok_or(UrlError::NoScheme)?;
+        let (scheme, rest) = split_scheme(text).ok_or(UrlError::NoScheme)?;
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
         let (userinfo, authority) = match authority.rsplit_once('@') {
@@ -48,7 +48,7 @@ impl Url {
             Some((host, port)) => (host, Some(port.parse().map_err(|_| UrlError::Authority)?)),
             None => (authority, None),
         };
-        if scheme.is_empty() || host.is_empty() {
+        if host.is_empty() {
             return Err(UrlError::Authority);
         }
         let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
@@ -57,7 +57,7 @@ impl Url {
 
     /// Reads an absolute URL, or one relative to this.
     pub fn join(&self, reference: &str) -> Result<Self, UrlError> {
-        if reference.contains("://") {
+        if Self::is_absolute(reference) {
             return Self::parse(reference);
         }
         let origin = format!("{}://{}", self.scheme, self.authority());
@@ -72,6 +72,16 @@ impl Url {
                 Self::parse(&format!("{origin}{directory}{reference}"))
             }
         }
+    }
+
+    /// Whether a reference begins with a scheme. A relative one may hold a whole URL in its query.
+    pub fn is_absolute(reference: &str) -> bool {
+        split_scheme(reference).is_some()
+    }
+
+    /// Whether this is the host, however it is spelled.
+    pub fn is_on(&self, host: &str) -> bool {
+        self.host.eq_ignore_ascii_case(host)
     }
 
     /// The scheme, in lower case.
@@ -146,6 +156,14 @@ impl Url {
     }
 }
 
+/// A scheme, and what follows `://` (RFC 3986, section 3.1).
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once("://")?;
+    let fits = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    fits.then_some((scheme, rest))
+}
+
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}{}", self.scheme, self.authority(), self.target)
@@ -176,6 +194,8 @@ mod tests {
             ("?y=2", "https://voice.example.test/calls/incoming?y=2"),
             ("", "https://voice.example.test/calls/incoming?x=1"),
             ("//other.example.test/a", "https://other.example.test/a"),
+            ("/next?to=https://a.test/", "https://voice.example.test/next?to=https://a.test/"),
+            ("HTTP://a.test/", "http://a.test/"),
             ("wss://voice.example.test/media#rc=2", "wss://voice.example.test/media"),
         ] {
             assert_eq!(base.join(reference).unwrap().to_string(), resolved, "{reference}");
@@ -193,11 +213,13 @@ mod tests {
     fn the_host_header_leaves_out_the_schemes_own_port() {
         assert_eq!(url("https://example.test:443/").authority(), "example.test");
         assert_eq!(url("https://example.test:8443/").authority(), "example.test:8443");
+        assert!(url("https://Example.Test/").is_on("example.test") && !url("https://a.test/").is_on("b.test"));
     }
 
     #[test]
     fn what_is_no_url_says_why() {
         assert_eq!(Url::parse("voice.example.test/a"), Err(UrlError::NoScheme));
+        assert_eq!(Url::parse("/next?to=https://a.test/"), Err(UrlError::NoScheme));
         assert_eq!(Url::parse("https:///a"), Err(UrlError::Authority));
         assert_eq!(Url::parse("https://a:b/"), Err(UrlError::Authority));
         assert_eq!(Url::parse("https://a/b c"), Err(UrlError::Character));
