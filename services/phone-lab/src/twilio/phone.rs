@@ -22,6 +22,7 @@ use super::{
     script::Sound,
     sid::CallSid,
     stream::SecondSocketEnd,
+    twiml,
 };
 use crate::{network::Record, speech::SAMPLE_RATE};
 
@@ -320,7 +321,7 @@ impl Phone {
 
     pub(super) fn document(&mut self, text: &str) {
         self.report.documents.push(text.to_owned());
-        self.happened(Happening::Document { verbs: verbs(text) });
+        self.happened(Happening::Document { verbs: twiml::outline(text) });
     }
 
     /// Puts on record how a callback went, and what went wrong with it.
@@ -394,20 +395,6 @@ impl Phone {
             Act::Pressed(_) | Act::HungUp | Act::GaveUp => {}
         }
     }
-}
-
-/// The verbs of a document, each with what it holds.
-fn verbs(document: &str) -> Vec<String> {
-    let Ok(document) = roxmltree::Document::parse(document) else { return Vec::new() };
-    let names = |of: roxmltree::Node<'_, '_>| -> Vec<String> {
-        of.children().filter(|node| node.is_element()).map(|node| node.tag_name().name().to_owned()).collect()
-    };
-    let verbs = document.root_element().children().filter(|node| node.is_element());
-    let verbs = verbs.map(|verb| match (verb.tag_name().name(), names(verb)) {
-        (name, held) if held.is_empty() => name.to_owned(),
-        (name, held) => format!("{name}({})", held.join(", ")),
-    });
-    verbs.collect()
 }
 
 fn utterance(Span { text, from, to }: Span, track: &[i16]) -> Utterance {

@@ -246,5 +246,19 @@ pub fn parse(text: &str) -> Result<Document, Finding> {
     Ok(reader::document(root))
 }
 
+/// The verbs of a document as they stand in it, each with what it holds: `Connect(Stream)`. None, if it is no XML.
+pub fn outline(text: &str) -> Vec<String> {
+    let Ok(document) = roxmltree::Document::parse(text) else { return Vec::new() };
+    let names = |of: roxmltree::Node<'_, '_>| -> Vec<String> {
+        of.children().filter(|node| node.is_element()).map(|node| node.tag_name().name().to_owned()).collect()
+    };
+    let verbs = document.root_element().children().filter(|node| node.is_element());
+    let verbs = verbs.map(|verb| match (verb.tag_name().name(), names(verb)) {
+        (name, held) if held.is_empty() => name.to_owned(),
+        (name, held) => format!("{name}({})", held.join(", ")),
+    });
+    verbs.collect()
+}
+
 #[cfg(test)]
 mod tests;
