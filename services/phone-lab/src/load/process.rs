@@ -7,6 +7,8 @@ use serde::Serialize;
 
 /// A second of CPU time has 100 ticks wherever Linux reports it to programs.
 const TICKS_PER_SECOND: u64 = 100;
+/// Bytes of its name that a process has; the rest is cut off.
+const LONGEST_NAME: usize = 15;
 
 /// A process under watch.
 #[derive(Clone, Debug)]
@@ -55,7 +57,8 @@ impl Watched {
     }
 
     pub(super) fn report(&self, calls: usize, call_seconds: f64, lasted: Duration) -> ProcessReport {
-        let cpu = (self.cpu - self.cpu_before).as_secs_f64();
+        // Whoever has the id of a process that is gone may have used less.
+        let cpu = self.cpu.saturating_sub(self.cpu_before).as_secs_f64();
         ProcessReport {
             pid: self.pid,
             name: self.name.clone(),
@@ -85,9 +88,10 @@ pub(super) fn find(wanted: &[String]) -> anyhow::Result<Vec<Watched>> {
 }
 
 fn named(name: &str) -> Vec<u32> {
+    let name = &name.as_bytes()[..name.len().min(LONGEST_NAME)];
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pid = |path: &Path| path.file_name()?.to_str()?.parse().ok();
-    let is_named = |path: &Path| fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name);
+    let is_named = |path: &Path| fs::read(path.join("comm")).is_ok_and(|comm| comm.trim_ascii_end() == name);
     let paths = entries.flatten().map(|entry| entry.path());
     paths.filter_map(|path| pid(&path).filter(|_| is_named(&path))).collect()
 }
