@@ -24,7 +24,9 @@ pub fn unmet(call: &CallReport, hears: &[String], expect: &Expect) -> Vec<String
     if let Some(dials) = expect.dials.as_ref().filter(|dials| **dials != call.dialled) {
         unmet.push(format!("{dials:?} was to be dialled, {:?} was", call.dialled));
     }
-    unmet.extend(too_long("the answer was to begin within", expect.answers_within, answer_times(call).max()));
+    let (answers, unanswered) = answers(call);
+    let waited = answers.into_iter().chain(unanswered).max();
+    unmet.extend(too_long("the answer was to begin within", expect.answers_within, waited));
     unmet.extend(too_long("the line was to be silent for at most", expect.silent_at_most, Some(silence(call))));
     unmet.extend(too_long("the call was to be over within", expect.within, Some(over_at(call))));
     unmet
@@ -52,11 +54,16 @@ fn too_long(what: &str, limit: Option<Duration>, took: Option<Duration>) -> Opti
 
 /// From the end of the caller's words to the first sound of each answer.
 pub fn answer_times(call: &CallReport) -> impl Iterator<Item = Duration> {
+    answers(call).0.into_iter()
+}
+
+/// The same; and for the caller's last words, if nothing was heard after them, to the end of the call.
+fn answers(call: &CallReport) -> (Vec<Duration>, Option<Duration>) {
     let mut order: Vec<_> = call.said.iter().map(|said| (said, true)).collect();
     order.extend(call.heard.iter().map(|heard| (heard, false)));
     order.sort_by_key(|(utterance, _)| utterance.at);
     let mut ended: Option<Duration> = None;
-    let answers = order.into_iter().filter_map(move |(utterance, said)| {
+    let answers = order.into_iter().filter_map(|(utterance, said)| {
         if said {
             ended = Some(utterance.at + utterance.lasted);
             return None;
@@ -65,7 +72,8 @@ pub fn answer_times(call: &CallReport) -> impl Iterator<Item = Duration> {
         ended = None;
         Some(waited)
     });
-    answers.collect::<Vec<_>>().into_iter()
+    let answers = answers.collect();
+    (answers, ended.map(|ended| over_at(call).saturating_sub(ended)))
 }
 
 /// The longest that neither side was to be heard, from the answer to the end.
@@ -144,6 +152,17 @@ mod tests {
             let unmet = unmet_by(expect);
             assert!(unmet.len() == 1 && unmet[0].contains(reason), "{reason}: {unmet:?}");
         }
+    }
+
+    #[test]
+    fn words_that_nobody_answers_wait_until_the_end_of_the_call() {
+        let mut ignored = call();
+        ignored.heard.clear();
+        let within =
+            |limit| Expect { answers_within: Some(limit), codes: Some(vec![codes::RETRIEVAL]), ..Expect::default() };
+        assert_eq!(unmet(&ignored, &[], &within(7000 * MS)), Vec::<String>::new());
+        let unmet = unmet(&ignored, &[], &within(6999 * MS));
+        assert!(unmet.len() == 1 && unmet[0].contains("it took 7s"), "{unmet:?}");
     }
 
     #[test]
