@@ -192,22 +192,10 @@ pub async fn model_report(server: &Server) -> ModelReport {
         sessions: sessions.len(),
         by_the_book: ends().filter(|end| *end == Some(&SessionEnd::ByTheBook)).count(),
         left_open: ends().filter(Option::is_none).count(),
-        other_ends: count(ends().flatten().filter_map(other_end)),
+        other_ends: count(ends().flatten().filter(|end| **end != SessionEnd::ByTheBook).map(SessionEnd::to_string)),
         violations: count(sessions.into_iter().flat_map(|session| session.violations)),
         refusals: count(server.refusals()),
     }
-}
-
-/// What is to be said of the end of a session that did not end by the book.
-fn other_end(end: &SessionEnd) -> Option<String> {
-    Some(match end {
-        SessionEnd::ByTheBook => return None,
-        SessionEnd::Violation(why) => format!("rule broken: {why}"),
-        SessionEnd::Fault(what) => format!("fault: {what}"),
-        SessionEnd::ClientVanished(how) => format!("client gone: {how}"),
-        SessionEnd::TimedOut(why) => format!("timed out: {why}"),
-        SessionEnd::Stopped => "the lab was stopped".to_owned(),
-    })
 }
 
 fn count(items: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {

@@ -45,8 +45,10 @@ pub fn conversation(call: &CallReport, sessions: &[SessionReport], others: &[Str
     agent_heard(call, sessions, &mut differences);
     differences.extend(caller_heard(call, sessions, others).err());
     for session in sessions {
-        if session.end != Some(SessionEnd::ByTheBook) && !was_struck(session) {
-            differences.push(format!("the model's session did not end by the book: {:?}", session.end));
+        match &session.end {
+            Some(SessionEnd::ByTheBook | SessionEnd::Fault(_)) => {}
+            Some(end) => differences.push(format!("the model's session did not end by the book: {end}")),
+            None => differences.push("a session of the model is still open".to_owned()),
         }
         differences.extend(session.violations.iter().map(|violation| format!("the model was told wrong: {violation}")));
     }

@@ -141,14 +141,12 @@ pub struct Tool {
 /// What the lab's own model knows of a call.
 #[derive(Clone, Debug, Default)]
 pub struct Modelled {
-    /// Its sessions, in the order of their opening.
+    /// Its sessions, in the order of their opening. One without an end is still open, long after the call.
     pub sessions: Vec<SessionReport>,
     /// What happened in them.
     pub events: Vec<ModelEvent>,
     /// Requests that did not become sessions, and why.
     pub refusals: Vec<String>,
-    /// Whether a session is still open, long after the call.
-    pub left_open: bool,
 }
 
 /// When a call was placed.
@@ -174,7 +172,6 @@ impl Call {
         let mut reasons = Vec::new();
         if let Some(model) = model {
             reasons.extend(oracle::conversation(call, &model.sessions, &human));
-            reasons.extend(model.left_open.then(|| "a session of the model is still open".to_owned()));
         }
         reasons.extend(oracle::unmet(call, &plan.hears, &plan.expect));
         if let (true, Some(wrong)) = (reasons.is_empty(), parties.wrong_words()) {
@@ -237,11 +234,7 @@ fn session_end(end: Option<&SessionEnd>) -> String {
     match end {
         None => "still open".to_owned(),
         Some(SessionEnd::ByTheBook) => "by_the_book".to_owned(),
-        Some(SessionEnd::Violation(what)) => format!("violation: {what}"),
-        Some(SessionEnd::Fault(what)) => format!("fault: {what}"),
-        Some(SessionEnd::ClientVanished(what)) => format!("client vanished: {what}"),
-        Some(SessionEnd::TimedOut(what)) => format!("timed out: {what}"),
-        Some(SessionEnd::Stopped) => "stopped".to_owned(),
+        Some(end) => end.to_string(),
     }
 }
 
@@ -286,7 +279,7 @@ impl Run {
 mod tests {
     use super::*;
     use crate::{scenario::Scenario, twilio::CallEnd};
-    use offhook_hosting::clock::Clock;
+    use offhook_hosting::{clock::Clock, entropy::Entropy};
 
     fn keys(of: &impl Serialize) -> Vec<String> {
         serde_json::to_value(of).unwrap().as_object().unwrap().keys().cloned().collect()
@@ -298,10 +291,19 @@ mod tests {
         let (plan, placed) = (&Scenario::demo().calls[0], Placed { at: Clock.now(), wall: Clock.wall() });
         let report = CallReport::of_nothing(CallEnd::Rejected);
         let call = Call::new("demo", plan, &report, Some(&Modelled::default()), placed);
-        let session = Session::new(&SessionReport::of_nothing(&mut offhook_hosting::entropy::Entropy::from_seed(1)));
+        let session = Session::new(&SessionReport::of_nothing(&mut Entropy::from_seed(1)));
         let fields = [keys(&call), keys(&call.to_caller.clone().unwrap()), keys(&call.parties[0]), keys(&session)];
         let run = Run::new(String::new(), 1, placed, Duration::ZERO, vec![call], Vec::new());
-        for field in fields.concat().into_iter().chain(keys(&run)) {
+        let word = Word { text: String::new(), sample: 0, at_ms: 0.0 };
+        let line = Line { text: String::new(), sample: 0, at_ms: 0.0, interrupted: true, words: vec![word.clone()] };
+        let difference = diff::Difference { kind: diff::Kind::Cut, said: None, heard: None };
+        let tool = Tool { name: String::new(), input: Value::Null, result: None };
+        let (at, stream_sid) = (Duration::ZERO, Some(String::new()));
+        let code = DebuggerEntry { code: 0, at, detail: String::new(), stream_sid };
+        let happened =
+            Entry { at_ms: 0.0, who: timeline::Who::Caller, event: "", detail: String::new(), session: Some(1) };
+        let more = [keys(&word), keys(&line), keys(&difference), keys(&tool), keys(&code), keys(&happened)];
+        for field in [fields.concat(), more.concat(), keys(&run)].concat() {
             assert!(documentation.contains(&format!("`{field}`")), "{field}");
         }
     }
@@ -311,11 +313,12 @@ mod tests {
         let scenario = Scenario::from_yaml("calls: [{name: a, caller: {from: a, to: b, steps: []}}]").unwrap();
         let placed = Placed { at: Clock.now(), wall: Clock.wall() };
         let report = CallReport::of_nothing(CallEnd::CallerHungUp);
-        let judged = |left_open| {
-            let model = Modelled { left_open, ..Modelled::default() };
+        let judged = |end| {
+            let session = SessionReport { end, ..SessionReport::of_nothing(&mut Entropy::from_seed(1)) };
+            let model = Modelled { sessions: vec![session], ..Modelled::default() };
             Call::new("a", &scenario.calls[0], &report, Some(&model), placed)
         };
-        assert!(judged(false).good);
-        assert_eq!(judged(true).reasons, ["a session of the model is still open"]);
+        assert!(judged(Some(SessionEnd::ByTheBook)).good);
+        assert_eq!(judged(None).reasons, ["a session of the model is still open"]);
     }
 }

@@ -58,7 +58,7 @@ impl Show {
             ModelEventKind::ToolAnswered { name, result } => line("model", &format!("is told {name} -> {result}")),
             ModelEventKind::Interrupted => line("model", "was interrupted"),
             ModelEventKind::Opened => line("model", "session opened"),
-            ModelEventKind::Closed(end) => line("model", &format!("session closed: {end:?}")),
+            ModelEventKind::Closed(end) => line("model", &format!("session over: {end}")),
             ModelEventKind::Read(text) => line("model", &format!("read    {text:?}")),
         }
     }

@@ -57,20 +57,17 @@ pub async fn place(stage: &Stage, scenario: &str, plan: &ScenarioCall) -> anyhow
     let over = CancellationToken::new();
     let show = stage.live.then(|| Show::new(placed.at));
     let model_events = stage.model.as_ref().map(Server::watch);
-    let watching = tokio::spawn(watch(watched, model_events, show, over.clone()));
+    // A call that is abandoned is not watched on.
+    let (over, until) = (over.clone().drop_guard(), over);
+    let watching = tokio::spawn(watch(watched, model_events, show, until));
     let report = stage.twilio.call_watched(plan.caller.clone(), plan.options(), events).await;
-    let left_open = match &stage.model {
-        Some(model) => !model.sessions_end_within(SESSION_ENDS_WITHIN).await,
-        None => false,
-    };
-    over.cancel();
+    if let Some(model) = &stage.model {
+        // One that stays open is found without an end below.
+        model.sessions_end_within(SESSION_ENDS_WITHIN).await;
+    }
+    drop(over);
     let events = watching.await?;
-    let model = stage.model.as_ref().map(|model| Modelled {
-        sessions: model.reports().split_off(before.0),
-        refusals: model.refusals().split_off(before.1),
-        events,
-        left_open,
-    });
+    let model = stage.model.as_ref().map(|model| modelled(model, before, events));
     let mut call = Call::new(scenario, plan, &report, model.as_ref(), placed);
     if !call.good && report.codes.iter().any(|entry| entry.detail.contains("403")) {
         call.reasons.push(FORBIDDEN.to_owned());
@@ -79,6 +76,13 @@ pub async fn place(stage: &Stage, scenario: &str, plan: &ScenarioCall) -> anyhow
         leave(out, &call, &report, model.as_ref())?;
     }
     Ok(call)
+}
+
+/// What the model knows since there were so many sessions and refusals. What an earlier call left open is not this one's.
+fn modelled(model: &Server, (sessions, refusals): (usize, usize), mut events: Vec<ModelEvent>) -> Modelled {
+    let sessions = model.reports().split_off(sessions);
+    events.retain(|event| sessions.iter().any(|session| session.id == event.session));
+    Modelled { sessions, refusals: model.refusals().split_off(refusals), events }
 }
 
 fn leave(out: &Path, call: &Call, report: &CallReport, model: Option<&Modelled>) -> anyhow::Result<()> {

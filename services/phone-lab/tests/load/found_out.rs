@@ -73,7 +73,7 @@ async fn sessions_that_are_left_without_a_word_are_found_not_to_end_by_the_book(
     let Run { report, .. } = &found(Defect::LeavesSessions).await;
     let model = model(report);
     assert_eq!((model.sessions, model.by_the_book, model.left_open), (2, 0, 0), "{report}");
-    let ended = ("client gone: the stream ended without promptEnd and sessionEnd".to_owned(), 2);
+    let ended = ("the client is gone: the stream ended without promptEnd and sessionEnd".to_owned(), 2);
     assert_eq!(model.other_ends.into_iter().collect::<Vec<_>>(), [ended]);
     assert!(report.wrong().contains(&"2 sessions of the model did not end by the book".to_owned()), "{report}");
 }

@@ -1,12 +1,12 @@
 use phone_lab::{
     bedrock::{self, Pace},
     play::{self, Stage},
-    report::Call,
+    report::{Call, timeline::Who},
     scenario::Scenario,
     twilio::CallOptions,
 };
 
-use crate::support::{assert_heard_as_said, assert_nothing_left, caller, pair, play, record, start};
+use crate::support::{assert_heard_as_said, assert_nothing_left, caller, live_call, pair, play, record, start};
 
 /// Plays one call of the demo. Every word is accounted for, on both sides.
 async fn demo_call(name: &str) -> Call {
@@ -88,5 +88,21 @@ dialogue:
     assert!(record.turns[2].latency_ms.is_some());
     assert_eq!((record.tools[0].name.as_str(), record.outcome.as_str()), ("cancel_reservation", "caller_hung_up"));
     assert!(record.usage.unwrap().output_speech_tokens > 0);
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_an_earlier_call_left_open_is_not_held_against_the_next() {
+    let pair = pair("greeting: 'good morning'").await;
+    let earlier = live_call(&pair, "[{ wait: 1h }]").await;
+    let calls = "calls: [{name: next, caller: {from: '+1', to: '+2', steps: [listen, hang_up]}}]";
+    let plan = Scenario::from_yaml(calls).unwrap().calls.remove(0);
+    let stage = Stage { twilio: pair.twilio.clone(), model: Some(pair.bedrock.clone()), live: false, out: None };
+    let call = play::place(&stage, "a", &plan).await.unwrap();
+    assert!(pair.bedrock.live_sessions() == 1 && call.good, "{call}");
+    assert_eq!(call.sessions.unwrap().len(), 1);
+    let stray = call.timeline.iter().filter(|entry| entry.who == Who::Model && entry.session != Some(1));
+    assert_eq!(stray.count(), 0, "{:?}", call.timeline);
+    earlier.abort();
     assert_nothing_left(pair).await;
 }

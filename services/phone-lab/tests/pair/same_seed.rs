@@ -62,7 +62,7 @@ async fn a_scenario_with_faults_repeats_event_for_event_with_its_seed_and_with_n
     let ((first, ends), (second, _), (other, _)) = tokio::join!(Box::pin(run(3)), Box::pin(run(3)), Box::pin(run(4)));
     assert_eq!(second, first);
     let struck = |ends: &[Vec<String>]| -> Vec<bool> {
-        ends.iter().map(|ends| ends.iter().any(|end| end.starts_with("fault"))).collect()
+        ends.iter().map(|ends| ends.iter().any(|end| end.starts_with("broken on purpose"))).collect()
     };
     assert!(struck(&ends).contains(&true) && struck(&ends).contains(&false), "every call or none was struck: {ends:?}");
     assert_ne!(other, first);
