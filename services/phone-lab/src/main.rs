@@ -141,7 +141,7 @@ async fn run_load(options: Load) -> anyhow::Result<bool> {
     let network = options.to_bedrock.conditions().cloned();
     anyhow::ensure!(network.is_none() || options.bedrock_listen.is_some(), "--bedrock-network needs --bedrock-listen");
     // Before the run: its result is not to be lost for want of a folder.
-    let json = options.json.map(|file| File::create(&file).with_context(|| file.display().to_string())).transpose()?;
+    let json = created(options.json, "--json")?;
     let lifecycle = Lifecycle::default();
     lifecycle.listen_for_signals()?;
     let stop = lifecycle.soft_stop();
@@ -163,8 +163,8 @@ async fn run_load(options: Load) -> anyhow::Result<bool> {
         model.stop().await;
     }
     print!("{report}");
-    if let Some(mut json) = json {
-        json.write_all(&serde_json::to_vec_pretty(&report.judged())?).context("--json")?;
+    if let Some((mut file, name)) = json {
+        file.write_all(&serde_json::to_vec_pretty(&report.judged())?).context(name)?;
     }
     Ok(report.is_good())
 }
@@ -191,21 +191,21 @@ async fn serve_echo(
         network,
         ..bedrock::Settings::default()
     };
-    let (region, key, secret) =
-        (settings.region.clone(), settings.access_key_id.clone(), settings.secret_access_key.clone());
-    let server = Server::start(listener, &ca, &names, settings, Clock, Entropy::from_os())?;
-    let address = server.address();
+    let address = listener.local_addr()?;
     let authority = more_names.first().map_or(address.to_string(), |name| format!("{name}:{}", address.port()));
+    let environment = play::environment(&settings, &authority, ca_out);
+    let server = Server::start(listener, &ca, &names, settings, Clock, Entropy::from_os())?;
     println!("start what is to be called (Offhook: the worker, then the edge). Whatever uses the model needs");
-    println!("  AWS_ENDPOINT_URL_BEDROCK_RUNTIME=https://{authority} AWS_CA_BUNDLE={}", ca_out.display());
-    println!("  AWS_REGION={region} AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret} MAX_SESSIONS={calls}");
+    println!("{environment} MAX_SESSIONS={calls}");
     Ok(server)
 }
 
 fn settings(line: &Line) -> anyhow::Result<Settings> {
     let public_url = Url::parse(&line.public_url).context("--public-url")?;
     let mut settings = Settings::new(address(&line.edge)?, &public_url);
-    if let Some(signing) = line.auth_token.as_deref().and_then(|tokens| tokens.split(',').next()) {
+    // An empty variable is as none.
+    let signing = line.auth_token.as_deref().and_then(|tokens| tokens.split(',').next());
+    if let Some(signing) = signing.filter(|token| !token.trim().is_empty()) {
         settings.account = Account { auth_token: signing.trim().to_owned(), ..settings.account };
     }
     Ok(settings)
@@ -213,9 +213,9 @@ fn settings(line: &Line) -> anyhow::Result<Settings> {
 
 fn address(edge: &str) -> anyhow::Result<SocketAddr> {
     let authority = edge.strip_prefix("http://").context("--edge: expected http://host:port")?.trim_end_matches('/');
-    let mut addresses =
-        authority.to_socket_addrs().context("--edge: expected http://host:port of a host that resolves")?;
-    addresses.next().context("--edge: the host has no address")
+    let addresses = authority.to_socket_addrs().context("--edge: expected http://host:port of a host that resolves")?;
+    // What `localhost` is on most machines, and what most servers listen on.
+    addresses.min_by_key(SocketAddr::is_ipv6).context("--edge: the host has no address")
 }
 
 async fn run_bedrock(options: Bedrock) -> anyhow::Result<()> {

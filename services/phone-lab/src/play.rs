@@ -6,7 +6,12 @@
 
 mod call;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use offhook_hosting::{clock::Clock, entropy::Entropy};
@@ -135,7 +140,8 @@ impl Play {
     async fn reach_edge(&self, server: Option<&Server>, stop: &CancellationToken) -> anyhow::Result<()> {
         let edge = self.twilio.edge;
         if let (Some(server), Some(model)) = (server, &self.model) {
-            println!("{}", how_to_start(server, model));
+            let environment = environment(&model.settings, &server.address().to_string(), &model.ca_out);
+            println!("start the worker, then the edge, with\n{environment}");
             wait_for(edge, stop).await;
             anyhow::ensure!(!stop.is_cancelled(), "stopped before anything listened at {edge}");
             return Ok(());
@@ -179,20 +185,22 @@ impl Play {
     }
 }
 
-/// What a worker needs in its environment to use the lab's model.
-fn how_to_start(server: &Server, model: &Model) -> String {
-    let bedrock::Settings { region, access_key_id, secret_access_key, .. } = &model.settings;
-    let (address, ca) = (server.address(), model.ca_out.display());
+/// What a worker needs in its environment to use a simulated Bedrock that is served so, in two lines.
+pub fn environment(settings: &bedrock::Settings, authority: &str, ca_file: &Path) -> String {
+    let bedrock::Settings { region, access_key_id, secret_access_key, .. } = settings;
+    let ca_file = ca_file.display();
     format!(
-        "start the worker, then the edge, with\n  \
-         AWS_ENDPOINT_URL_BEDROCK_RUNTIME=https://{address} AWS_CA_BUNDLE={ca}\n  \
+        "  AWS_ENDPOINT_URL_BEDROCK_RUNTIME=https://{authority} AWS_CA_BUNDLE={ca_file}\n  \
          AWS_REGION={region} AWS_ACCESS_KEY_ID={access_key_id} AWS_SECRET_ACCESS_KEY={secret_access_key}"
     )
 }
 
 /// Returns once something listens there, or it is time to stop.
 pub async fn wait_for(edge: SocketAddr, stop: &CancellationToken) {
-    while !stop.is_cancelled() && TcpStream::connect(edge).await.is_err() {
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
+    let listens = async {
+        while TcpStream::connect(edge).await.is_err() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    stop.run_until_cancelled(listens).await;
 }
