@@ -163,4 +163,13 @@ mod tests {
         assert!(found.len() == 1 && found[0].rss_before > 0);
         assert!(find(&["nobody is called this".into()]).is_err());
     }
+
+    #[test]
+    fn a_name_that_is_longer_than_a_process_shows_is_found_by_its_beginning() {
+        let program = std::env::current_exe().unwrap();
+        let name = program.file_name().unwrap().to_str().unwrap();
+        assert!(name.len() > LONGEST_NAME, "{name}");
+        let found = find(&[name.to_owned()]).unwrap();
+        assert!(found.iter().any(|process| process.pid == std::process::id()));
+    }
 }
