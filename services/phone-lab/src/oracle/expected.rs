@@ -62,18 +62,20 @@ fn answers(call: &CallReport) -> (Vec<Duration>, Option<Duration>) {
     let mut order: Vec<_> = call.said.iter().map(|said| (said, true)).collect();
     order.extend(call.heard.iter().map(|heard| (heard, false)));
     order.sort_by_key(|(utterance, _)| utterance.at);
-    let mut ended: Option<Duration> = None;
+    // The end of the caller's words, and whether anything began to be heard since they began.
+    let (mut ended, mut answered): (Option<Duration>, bool) = (None, false);
     let answers = order.into_iter().filter_map(|(utterance, said)| {
         if said {
-            ended = Some(utterance.at + utterance.lasted);
+            (ended, answered) = (Some(utterance.at + utterance.lasted), false);
             return None;
         }
+        answered = true;
         let waited = utterance.at.checked_sub(ended?)?;
         ended = None;
         Some(waited)
     });
     let answers = answers.collect();
-    (answers, ended.map(|ended| over_at(call).saturating_sub(ended)))
+    (answers, ended.filter(|_| !answered).map(|ended| over_at(call).saturating_sub(ended)))
 }
 
 /// The longest that neither side was to be heard, from the answer to the end.
@@ -163,6 +165,9 @@ mod tests {
         assert_eq!(unmet(&ignored, &[], &within(7000 * MS)), Vec::<String>::new());
         let unmet = unmet(&ignored, &[], &within(6999 * MS));
         assert!(unmet.len() == 1 && unmet[0].contains("it took 7s"), "{unmet:?}");
+        let mut early = call();
+        early.heard[0].at = 2500 * MS;
+        assert_eq!(super::unmet(&early, &[], &within(MS)), Vec::<String>::new(), "it did not wait for the last word");
     }
 
     #[test]
