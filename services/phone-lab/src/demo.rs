@@ -10,6 +10,7 @@ use crate::{
     play::{self, Stage},
     report::{Placed, Run},
     scenario::Scenario,
+    show::tell,
 };
 
 /// Plays the scenario and reports on it.
@@ -31,17 +32,17 @@ pub async fn run(
     };
     let placed = Placed { at: Clock.now(), wall: Clock.wall() };
     let pair = Pair::start(Settings { bedrock, environment: Vec::new(), seed }, telemetry).await?;
-    println!("simulated Bedrock on {}, sonic-worker on {}", pair.bedrock.address(), pair.worker_url);
+    tell(format_args!("simulated Bedrock on {}, sonic-worker on {}\n", pair.bedrock.address(), pair.worker_url));
     let (twilio, model) = (pair.twilio.clone(), Some(pair.bedrock.clone()));
     let stage = Stage { twilio, model, live: true, out: Some(out.to_owned()) };
     let mut calls = Vec::new();
     for plan in &scenario.calls {
         let call = play::place(&stage, &scenario.name, plan).await?;
-        print!("{call}");
+        tell(&call);
         calls.push(call);
     }
     let edge = format!("http://{}", pair.edge_address);
     pair.stop().await?;
-    println!("\nrecordings and reports are in {}", out.display());
+    tell(format_args!("\nrecordings and reports are in {}\n", out.display()));
     Ok(Run::new(edge, seed, placed, Clock.now() - placed.at, calls, Vec::new()))
 }

@@ -4,6 +4,7 @@
 //! - [`tones`] is how text becomes sound and is understood again; [`mulaw`] and [`speech`] carry it.
 //! - [`scenario`] says who does what; [`oracle`] whether everything was heard as it was said; [`report`] and
 //!   [`recording`] keep it.
+//! - [`show`] puts what happens on the terminal.
 //! - [`pair`] starts the services under test in this process, for the demo and for tests.
 //! - [`probe`] compares the simulators with the real services.
 //! - [`network`] is what lies between the lab and what is under test, if anything is to.
@@ -22,7 +23,7 @@ pub mod probe;
 pub mod recording;
 pub mod report;
 pub mod scenario;
-mod show;
+pub mod show;
 pub mod speech;
 pub mod tones;
 pub mod twilio;

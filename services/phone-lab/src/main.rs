@@ -4,7 +4,7 @@ mod cli;
 
 use std::{
     fs::File,
-    io::{self, Write},
+    io::Write,
     net::{SocketAddr, TcpStream, ToSocketAddrs},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -29,6 +29,7 @@ use phone_lab::{
     play::{self, wait_for},
     report::junit::junit,
     scenario::Scenario,
+    show::tell,
     twilio::{Account, Settings, url::Url},
 };
 use tokio::{net::TcpListener, sync::broadcast::error::RecvError};
@@ -73,7 +74,7 @@ async fn run_demo(options: Demo) -> anyhow::Result<bool> {
     let telemetry = Arc::new(start_telemetry()?);
     let scenario = scenario(options.scenario)?.under(options.to_twilio.conditions(), options.to_bedrock.conditions());
     let run = demo::run(scenario, options.pace, options.seed, &options.out, Arc::clone(&telemetry)).await?;
-    print!("{run}");
+    tell(&run);
     if let Some(telemetry) = Arc::into_inner(telemetry) {
         // Blocks while it sends what is left.
         tokio::task::spawn_blocking(|| telemetry.shut_down()).await?;
@@ -124,7 +125,7 @@ async fn run_play(options: Play) -> anyhow::Result<bool> {
     if let Some((mut file, name)) = json_file {
         file.write_all(&serde_json::to_vec_pretty(&run)?).context(name)?;
     }
-    print!("\n{run}");
+    tell(format_args!("\n{run}"));
     Ok(run.good)
 }
 
@@ -162,7 +163,7 @@ async fn run_load(options: Load) -> anyhow::Result<bool> {
         report.model = Some(load::model_report(&model).await);
         model.stop().await;
     }
-    print!("{report}");
+    tell(&report);
     if let Some((mut file, name)) = json {
         file.write_all(&serde_json::to_vec_pretty(&report.judged())?).context(name)?;
     }
@@ -195,8 +196,8 @@ async fn serve_echo(
     let authority = more_names.first().map_or(address.to_string(), |name| format!("{name}:{}", address.port()));
     let environment = play::environment(&settings, &authority, ca_out);
     let server = Server::start(listener, &ca, &names, settings, Clock, Entropy::from_os())?;
-    println!("start what is to be called (Offhook: the worker, then the edge). Whatever uses the model needs");
-    println!("{environment} MAX_SESSIONS={calls}");
+    tell("start what is to be called (Offhook: the worker, then the edge). Whatever uses the model needs\n");
+    tell(format_args!("{environment} MAX_SESSIONS={calls}\n"));
     Ok(server)
 }
 
@@ -231,7 +232,7 @@ async fn run_bedrock(options: Bedrock) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::default();
     lifecycle.listen_for_signals()?;
     let server = Server::start(listener, &ca, &names, settings, Clock, entropy)?;
-    println!("simulated Bedrock on https://{}, trusted by {}", server.address(), ca_out.display());
+    tell(format_args!("simulated Bedrock on https://{}, trusted by {}\n", server.address(), ca_out.display()));
     let mut events = server.watch();
     loop {
         tokio::select! {
@@ -251,7 +252,6 @@ fn tell_end(server: &Server, event: Result<ModelEvent, RecvError>) {
     // A terminal that is too slow for the sessions misses some.
     let Ok(ModelEvent { session, kind: ModelEventKind::Closed(_), .. }) = event else { return };
     if let Some(report) = server.report(session) {
-        // Nobody has to read this.
-        let _ = writeln!(io::stdout(), "{}", report.summary());
+        tell(format_args!("{}\n", report.summary()));
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     bedrock::{self, CertificateAuthority, Server},
     report::{Call, NotPlayed, Placed, Run},
     scenario::{Scenario, ScenarioCall},
+    show::tell,
     twilio::{Settings, Twilio},
 };
 
@@ -141,7 +142,7 @@ impl Play {
         let edge = self.twilio.edge;
         if let (Some(server), Some(model)) = (server, &self.model) {
             let environment = environment(&model.settings, &server.address().to_string(), &model.ca_out);
-            println!("start the worker, then the edge, with\n{environment}");
+            tell(format_args!("start the worker, then the edge, with\n{environment}\n"));
             wait_for(edge, stop).await;
             anyhow::ensure!(!stop.is_cancelled(), "stopped before anything listened at {edge}");
             return Ok(());
@@ -169,7 +170,7 @@ impl Play {
                     Some(done) => {
                         let (nth, call) = done.context("a call panicked")?;
                         let call = call?;
-                        print!("{call}");
+                        tell(&call);
                         played.push((nth, call));
                     }
                     None => break,

@@ -1,6 +1,10 @@
 //! A call on the terminal, a line for everything that happens.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    time::{Duration, Instant},
+};
 
 use crate::{
     bedrock::{ModelEvent, ModelEventKind},
@@ -65,5 +69,10 @@ impl Show {
 }
 
 fn print(at: Duration, who: &str, what: &str) {
-    println!("{:8.2}s  {who:<7} {what}", at.as_secs_f64());
+    tell(format_args!("{:8.2}s  {who:<7} {what}\n", at.as_secs_f64()));
+}
+
+/// Prints, as long as somebody reads: a command whose output is cut short goes on, and leaves its files and its code.
+pub fn tell(text: impl Display) {
+    let _ = write!(io::stdout().lock(), "{text}");
 }

@@ -20,7 +20,7 @@ use crate::{
     recording,
     report::{Call, Modelled, Placed},
     scenario::ScenarioCall,
-    show::Show,
+    show::{Show, tell},
     twilio::{CallEvent, CallReport, Twilio},
 };
 
@@ -49,7 +49,7 @@ pub struct Stage {
 /// If a file cannot be written.
 pub async fn place(stage: &Stage, scenario: &str, plan: &ScenarioCall) -> anyhow::Result<Call> {
     if stage.live {
-        println!("\n--- {}", plan.name);
+        tell(format_args!("\n--- {}\n", plan.name));
     }
     let before = stage.model.as_ref().map_or((0, 0), |model| (model.reports().len(), model.refusals().len()));
     let placed = Placed { at: Clock.now(), wall: Clock.wall() };

@@ -143,6 +143,21 @@ async fn calls_of_all_files_are_up_together_and_are_the_same_calls_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_output_nobody_reads_ends_as_any() {
+    let (server, folder) = (Server::start(Manner::Connects).await, Folder::new("unread"));
+    let scenario = folder.scenario("a.yaml", &[("a", STEPS, "hears: [hello]")]);
+    let (json, url) = (folder.path("run.json"), server.url());
+    let mut command = command(&[&scenario, "--edge", &url, "--json", &json]);
+    let code = tokio::task::spawn_blocking(move || {
+        let mut child = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+        drop(child.0.stdout.take());
+        child.0.wait().unwrap().code()
+    });
+    assert_eq!(code.await.unwrap(), Some(0));
+    assert_eq!(folder.json("run.json")["good"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_stopped_reports_what_it_has_and_names_what_it_has_not() {
     let (server, folder) = (Server::start(Manner::Connects).await, Folder::new("stopped"));
     let calls = [("first", STEPS, "hears: []"), ("endless", "wait: 1h", "hears: []"), ("last", STEPS, "hears: []")];
