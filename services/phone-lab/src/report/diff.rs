@@ -185,8 +185,17 @@ fn path(said: &[&str], heard: &[&str], whole: bool) -> Vec<Pair> {
     let mut pairs = Vec::new();
     while s > 0 || h > 0 {
         let cost = costs[at(s, h)];
-        // Of ways that cost the same, the one in which words belong together early and the end is missing.
-        if s > 0 && cost == costs[at(s - 1, h)] + ONE_SIDED {
+        // Of ways that cost the same, the one in which words follow one another on both sides; then the one in which words
+        // belong together early and the end is missing.
+        let goes_on = s > 0
+            && h > 0
+            && said[s - 1] == heard[h - 1]
+            && cost == costs[at(s - 1, h - 1)]
+            && pairs.last().is_some_and(|last| *last == (Some(s), Some(h)) && said[s] == heard[h]);
+        if goes_on {
+            (s, h) = (s - 1, h - 1);
+            pairs.push((Some(s), Some(h)));
+        } else if s > 0 && cost == costs[at(s - 1, h)] + ONE_SIDED {
             s -= 1;
             pairs.push((Some(s), None));
         } else if h > 0 && cost == costs[at(s, h - 1)] + ONE_SIDED {
@@ -246,6 +255,13 @@ mod tests {
         assert_eq!(diff(&[("once upon a time", true)], "").cut, 4);
         let found = diff(&[("by the sea", true), ("yes?", false)], "by t yes?");
         assert_eq!((found.cut, found.wrong()), (2, 0), "between two characters: {found:?}");
+    }
+
+    #[test]
+    fn a_sentence_of_which_nothing_was_heard_lends_no_word_to_the_next() {
+        let said = [("this is it", true), ("how can i help you", true), ("i will see", false)];
+        let found = diff(&said, "th\u{fffd} i will see");
+        assert_eq!((found.cut, found.wrong(), found.same), (8, 0, 3), "{found:?}");
     }
 
     #[test]
