@@ -1,11 +1,12 @@
 //! The commands and their flags.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::FalseyValueParser};
 use jiff::{SignedDuration, Timestamp};
 use phone_lab::{
-    bedrock::{self, Fault, Pace, Probability, Profile, Script, TokenExpiry, Waived},
+    bedrock::{self, Echo, Fault, Pace, Probability, Profile, Script, TokenExpiry, Waived},
+    chaos::ears::Parrot,
     network::{BedrockNetwork, Conditions, TwilioNetwork},
     probe::Probe,
 };
@@ -173,6 +174,10 @@ pub(crate) struct Bedrock {
     /// Scenario file; the lab's own if left out.
     #[arg(long)]
     pub(crate) scenario: Option<PathBuf>,
+    /// The model greets, and from then on says every sound that it hears: what `phone-lab chaos --compose` needs.
+    /// Wins over a scenario.
+    #[arg(long, env = "PHONE_LAB_ECHO", value_parser = FalseyValueParser::new())]
+    pub(crate) echo: bool,
     /// Factor on the model's pauses and delays.
     #[arg(long, default_value = "1", value_parser = pace)]
     pub(crate) pace: Pace,
@@ -228,6 +233,7 @@ impl Bedrock {
         let expires = |after: Duration| now.checked_add(SignedDuration::try_from(after).ok()?).ok();
         bedrock::Settings {
             script,
+            echo: self.echo.then(|| Arc::new(Parrot) as Arc<dyn Echo>),
             network,
             http1: self.http1,
             session_token: self.session_token,
@@ -279,6 +285,12 @@ mod tests {
         assert_eq!((settings.idle_limit, settings.profile), (Duration::from_secs(295), Profile::Slow));
         assert_eq!((settings.max_sessions, settings.max_concurrent_streams), (2, 3));
         assert_eq!(settings.network.unwrap().to_string(), "delay=40ms,cut=goaway@30s");
+    }
+
+    #[test]
+    fn bedrock_echoes_when_it_is_told_to() {
+        assert!(bedrock(&["--echo"]).unwrap().echo.is_some());
+        assert!(bedrock(&[]).unwrap().echo.is_none());
     }
 
     #[test]

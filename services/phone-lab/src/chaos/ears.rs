@@ -58,23 +58,57 @@ impl Echo for Ears {
         sessions.push(session);
         let number = sessions.len() - 1;
         drop(sessions);
-        Box::new(Listener { ears: self.clone(), number, ear: Ear::new(), reader: Reader::default(), met: false })
+        Box::new(Listener {
+            ears: self.clone(),
+            number,
+            ear: Ear::new(),
+            reader: Reader::default(),
+            repeater: Repeater::default(),
+        })
     }
 }
 
-/// One session.
+/// A model that greets and says every sound that it hears, and keeps nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Parrot;
+
+impl Echo for Parrot {
+    fn listener(&self) -> Box<dyn EchoListener> {
+        Box::new(Repeater::default())
+    }
+}
+
+/// One session of a model that repeats.
+#[derive(Debug, Default)]
+struct Repeater {
+    /// Whether the caller was heard to be there, or was greeted.
+    met: bool,
+}
+
+impl EchoListener for Repeater {
+    fn hear(&mut self, pcm: &[i16], _: Instant) -> EchoReply {
+        let silent = pcm.iter().all(|sample| sample.saturating_abs() <= SOUND);
+        match (silent, std::mem::replace(&mut self.met, true)) {
+            (true, false) => EchoReply::Instead(tones::speak(GREETING)),
+            // Echoed silence would keep for ever whatever delay a call began with.
+            (true, true) => EchoReply::Instead(Vec::new()),
+            (false, _) => EchoReply::Say,
+        }
+    }
+}
+
+/// One session whose words are written down.
 #[derive(Debug)]
 struct Listener {
     ears: Ears,
     number: usize,
     ear: Ear,
     reader: Reader<()>,
-    /// Whether the caller was heard to be there, or was greeted.
-    met: bool,
+    repeater: Repeater,
 }
 
 impl EchoListener for Listener {
-    fn hear(&mut self, pcm: &[i16], _: Instant) -> EchoReply {
+    fn hear(&mut self, pcm: &[i16], at: Instant) -> EchoReply {
         for heard in self.ear.listen(pcm) {
             let character = match heard {
                 Heard::Character { character, .. } => character,
@@ -86,13 +120,7 @@ impl EchoListener for Listener {
                 sessions[self.number].heard.push(word);
             }
         }
-        let silent = pcm.iter().all(|sample| sample.saturating_abs() <= SOUND);
-        match (silent, std::mem::replace(&mut self.met, true)) {
-            (true, false) => EchoReply::Instead(tones::speak(GREETING)),
-            // Echoed silence would keep for ever whatever delay a call began with.
-            (true, true) => EchoReply::Instead(Vec::new()),
-            (false, _) => EchoReply::Say,
-        }
+        self.repeater.hear(pcm, at)
     }
 }
 
