@@ -8,11 +8,12 @@
 //! - [`pair`] starts the services under test in this process, for the demo and for tests.
 //! - [`probe`] compares the simulators with the real services.
 //! - [`network`] is what lies between the lab and what is under test, if anything is to.
-//! - [`demo`], [`play`], [`load`] and [`chaos`] are commands of the binary.
+//! - [`demo`], [`play`], [`load`] and [`chaos`] are commands of the binary; [`line`](mod@line) is the edge that they call.
 
 pub mod bedrock;
 pub mod chaos;
 pub mod demo;
+pub mod line;
 pub mod load;
 pub mod mulaw;
 pub mod network;

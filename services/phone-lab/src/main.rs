@@ -5,7 +5,7 @@ mod cli;
 use std::{
     fs::File,
     io::Write,
-    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -23,14 +23,14 @@ use offhook_hosting::{
 };
 use phone_lab::{
     bedrock::{self, CertificateAuthority, ModelEvent, ModelEventKind, Server},
-    demo,
+    demo, line,
     load::{self, Ears, Hears},
     network::Conditions,
     play::{self, wait_for},
     report::junit::junit,
     scenario::Scenario,
     show::tell,
-    twilio::{Account, Settings, url::Url},
+    twilio::Settings,
 };
 use tokio::{net::TcpListener, sync::broadcast::error::RecvError};
 
@@ -202,21 +202,7 @@ async fn serve_echo(
 }
 
 fn settings(line: &Line) -> anyhow::Result<Settings> {
-    let public_url = Url::parse(&line.public_url).context("--public-url")?;
-    let mut settings = Settings::new(address(&line.edge)?, &public_url);
-    // An empty variable is as none.
-    let signing = line.auth_token.as_deref().and_then(|tokens| tokens.split(',').next());
-    if let Some(signing) = signing.filter(|token| !token.trim().is_empty()) {
-        settings.account = Account { auth_token: signing.trim().to_owned(), ..settings.account };
-    }
-    Ok(settings)
-}
-
-fn address(edge: &str) -> anyhow::Result<SocketAddr> {
-    let authority = edge.strip_prefix("http://").context("--edge: expected http://host:port")?.trim_end_matches('/');
-    let addresses = authority.to_socket_addrs().context("--edge: expected http://host:port of a host that resolves")?;
-    // What `localhost` is on most machines, and what most servers listen on.
-    addresses.min_by_key(SocketAddr::is_ipv6).context("--edge: the host has no address")
+    line::settings(&line.edge, &line.public_url, line.auth_token.as_deref())
 }
 
 async fn run_bedrock(options: Bedrock) -> anyhow::Result<()> {
