@@ -2,17 +2,21 @@
 //! calls.
 //!
 //! The real binaries run as processes of their own between the lab's Twilio, behind a load balancer ([`balancer`]), and
-//! one simulated Bedrock for each worker ([`ears`]). Callers say numbered words ([`words`]) and the model says them back.
-//! Who is killed when is a [`plan`] drawn from a seed; what becomes of a call is a [`verdict`]; all is in the [`Report`].
-//! Nothing that was started outlives the run.
+//! one simulated Bedrock for each worker ([`ears`]); or they are services of a compose file that is up already, and then
+//! only the caller's side is judged. Callers say numbered words ([`words`]) and the model says them back. Who is killed
+//! when is a [`plan`] drawn from a seed; what becomes of a call is a [`verdict`]; all is in the [`Report`]. Nothing that
+//! was started outlives the run, and what was up already is up when it ends.
 
 pub mod balancer;
 mod calls;
+mod compose;
+mod containers;
 pub mod ears;
 mod flags;
 mod fleet;
 mod models;
 pub mod plan;
+mod processes;
 pub mod report;
 mod strikes;
 mod table;
@@ -22,8 +26,6 @@ pub mod words;
 use std::{
     collections::BTreeMap,
     fs,
-    net::SocketAddr,
-    path::PathBuf,
     sync::{Arc, atomic::AtomicU32},
     time::{Duration, Instant},
 };
@@ -39,20 +41,25 @@ use tokio_util::sync::CancellationToken;
 use self::{
     balancer::Balancer,
     calls::Shared,
+    containers::Containers,
     ears::Session,
-    fleet::Member,
     models::Models,
     plan::{Outline, Role, Victim},
     report::KillReport,
-    strikes::{Strike, Strikes},
+    strikes::{Mortal, Strike, Strikes},
     verdict::{CallSession, Placed, Touch, Verdict},
 };
-pub use self::{flags::Flags, fleet::Signal, report::Report};
-use crate::twilio::{self, Account, url::Url};
+pub use self::{
+    compose::{File, Service},
+    flags::Flags,
+    fleet::Signal,
+    processes::Processes,
+    report::Report,
+};
+use crate::twilio::{self, url::Url};
 
 /// Reserved for examples (RFC 6761): nobody resolves it, and nothing needs to.
 const PUBLIC_URL: &str = "https://voice.example.test";
-const TICKET_KEY: &str = "a ticket key that only the lab's own edges use";
 /// Calls are placed this far apart.
 const CALL_EVERY: Duration = Duration::from_millis(100);
 /// Between two frames.
@@ -90,132 +97,128 @@ pub struct Chaos {
     pub calls: u16,
     /// What processes are killed with.
     pub signal: Signal,
-    /// The edge's binary.
-    pub edge: PathBuf,
-    /// The worker's binary.
-    pub worker: PathBuf,
-    /// Further environment of all processes; wins over the lab's own.
-    pub environment: Vec<(String, String)>,
-    /// Folder that gets a log for each process.
-    pub logs: Option<PathBuf>,
+    /// Who is killed.
+    pub services: Services,
+}
+
+/// Where the edges and workers of a run are.
+#[derive(Clone, Debug)]
+pub enum Services {
+    /// Started for the run.
+    Processes(Processes),
+    /// Up already.
+    Compose(Box<Compose>),
+}
+
+/// An edge and a worker that are services of a compose file. The model has to say what it hears.
+#[derive(Clone, Debug)]
+pub struct Compose {
+    /// The file.
+    pub file: File,
+    /// Which service is the edge.
+    pub edge: Service,
+    /// Which is the worker.
+    pub worker: Service,
+    /// The edge's address on this machine, and how requests to it are signed.
+    pub twilio: twilio::Settings,
 }
 
 impl Chaos {
-    /// Starts everything, keeps calls up while processes are killed, and stops everything. From `stop` on nobody is
-    /// killed and the calls end; it is reported all the same.
+    /// Keeps calls up while processes are killed, and leaves none that it started. From `stop` on nobody is killed and
+    /// the calls end; it is reported all the same.
     ///
     /// # Errors
     /// If something does not start, or does not start again.
     pub async fn run(&self, stop: CancellationToken) -> anyhow::Result<Report> {
         let mut entropy = Entropy::from_seed(self.outline.seed);
-        let models = Models::start(self.outline.workers, self.calls, &mut entropy).await?;
-        let (members, edges) = self.start(&models, &stop).await?;
-        let balancer = Arc::new(Balancer::new(edges, Clock));
-        let started = Clock.now();
-        let strikes = Arc::new(Strikes::new(members, Arc::clone(&balancer), self.signal, started));
-        let calls = self.keep_calls_up(started, &stop, &balancer, &strikes, &mut entropy).await;
-        let crashes = strikes.stop_all().await?;
-        let sessions = models.sessions();
-        let found = Found { calls: calls?, sessions, strikes: strikes.struck(), crashes, started };
-        let violations = models.stop().await;
-        Ok(self.report(found, stop.is_cancelled(), violations))
-    }
-
-    /// The processes, workers first, when all are ready, and where the edges listen.
-    async fn start(&self, models: &Models, stop: &CancellationToken) -> anyhow::Result<(Vec<Member>, Vec<SocketAddr>)> {
-        let Outline { edges, workers, .. } = self.outline;
-        let mut addresses = fleet::free_addresses(2 * (edges + workers))?.into_iter();
-        let mut pairs = std::iter::from_fn(|| Some((addresses.next()?, addresses.next()?)));
-        let (mut members, mut grpc, mut public) = (Vec::new(), Vec::new(), Vec::new());
-        for index in 0..workers {
-            let (listen, admin) = pairs.next().context("an address for each")?;
-            grpc.push(format!("http://{listen}"));
-            let environment = models.environment(index, self.calls);
-            let own = [("WORKER_LISTEN", listen.to_string()), ("WORKER_ADMIN_LISTEN", admin.to_string())];
-            members.push(self.member(Victim { role: Role::Worker, index }, admin, own.into_iter().chain(environment)));
-        }
-        for (index, (listen, admin)) in pairs.enumerate() {
-            public.push(listen);
-            let own = [
-                ("EDGE_LISTEN", listen.to_string()),
-                ("EDGE_ADMIN_LISTEN", admin.to_string()),
-                ("SONIC_WORKERS", grpc.join(",")),
-                ("PUBLIC_URL", PUBLIC_URL.to_owned()),
-                ("TWILIO_AUTH_TOKEN", Account::default().auth_token),
-                ("TWILIO_ACCOUNT_SID", Account::default().account_sid),
-                ("OFFHOOK_TICKET_KEY", TICKET_KEY.to_owned()),
-            ];
-            members.push(self.member(Victim { role: Role::Edge, index }, admin, own));
-        }
-        for member in &mut members {
-            tokio::select! {
-                started = member.start() => started?,
-                () = stop.cancelled() => anyhow::bail!("stopped before everything was ready"),
+        match &self.services {
+            Services::Processes(processes) => {
+                let models = Models::start(self.outline.workers, self.calls, &mut entropy).await?;
+                let (members, edges) = processes.start(&self.outline, self.calls, &models, &stop).await?;
+                let url = Url::parse(PUBLIC_URL).context("the lab's own URL is one")?;
+                // Each call has an address of its own.
+                let twilio = twilio::Settings::new(([127, 0, 0, 1], 0).into(), &url);
+                let run = self.kill(members, Balancer::new(edges, Clock), twilio, &stop, &mut entropy).await?;
+                let sessions = models.sessions();
+                let violations = models.stop().await;
+                Ok(self.report(run, Some(&sessions), Some(violations), stop.is_cancelled()))
+            }
+            Services::Compose(compose) => {
+                let (members, balancer) = (compose.containers().await?, Balancer::new([compose.twilio.edge], Clock));
+                let run = self.kill(members, balancer, compose.twilio.clone(), &stop, &mut entropy).await?;
+                Ok(self.report(run, None, None, stop.is_cancelled()))
             }
         }
-        Ok((members, public))
     }
 
-    fn member(
+    /// The run itself, among processes that are up.
+    async fn kill<M: Mortal>(
         &self,
-        victim: Victim,
-        admin: SocketAddr,
-        own: impl IntoIterator<Item = (&'static str, String)>,
-    ) -> Member {
-        let program = match victim.role {
-            Role::Edge => &self.edge,
-            Role::Worker => &self.worker,
-        };
-        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
-        let environment = own.chain(self.environment.iter().cloned()).collect();
-        Member::new(victim, program, environment, admin, self.logs.as_deref())
-    }
-
-    /// Gives the calls when the last is over. An error ends them at once.
-    async fn keep_calls_up(
-        &self,
-        started: Instant,
+        members: Vec<M>,
+        balancer: Balancer,
+        twilio: twilio::Settings,
         stop: &CancellationToken,
-        balancer: &Arc<Balancer>,
-        strikes: &Arc<Strikes>,
         entropy: &mut Entropy,
-    ) -> anyhow::Result<Vec<Placed>> {
-        let url = Url::parse(PUBLIC_URL).context("the lab's own URL is one")?;
+    ) -> anyhow::Result<Found> {
+        let balancer = Arc::new(balancer);
+        let started = Clock.now();
+        let strikes = Arc::new(Strikes::new(members, Arc::clone(&balancer), self.signal, started));
         let shared = Arc::new(Shared {
-            balancer: Arc::clone(balancer),
-            // Each call has its own.
-            settings: twilio::Settings::new(([127, 0, 0, 1], 0).into(), &url),
+            balancer,
+            settings: twilio,
             calls: AtomicU32::new(0),
             until: started + self.outline.lasts,
             stop: stop.clone(),
         });
+        let calls = self.keep_calls_up(started, shared, &strikes, entropy).await;
+        let crashes = strikes.finish().await?;
+        Ok(Found { calls: calls?, strikes: strikes.struck(), crashes, started })
+    }
+
+    /// Gives the calls when the last is over, and whoever was killed is back. An error ends them at once.
+    async fn keep_calls_up<M: Mortal>(
+        &self,
+        started: Instant,
+        shared: Arc<Shared>,
+        strikes: &Arc<Strikes<M>>,
+        entropy: &mut Entropy,
+    ) -> anyhow::Result<Vec<Placed>> {
         let (mut lines, mut killing) = (JoinSet::new(), JoinSet::new());
         for line in 0..self.calls {
             // Evenly over the 20 ms as well, lest all callers speak at once.
             let due = started + (CALL_EVERY * u32::from(line)) + TICK * u32::from(line) / u32::from(self.calls);
             lines.spawn(calls::keep_up(Arc::clone(&shared), due, entropy.fork()));
         }
+        let over = shared.stop.child_token();
         for kill in self.outline.plan() {
-            killing.spawn(Arc::clone(strikes).strike(kill, stop.clone()));
+            killing.spawn(Arc::clone(strikes).strike(kill, over.clone()));
         }
         let mut calls = Vec::new();
-        while !lines.is_empty() {
+        while !lines.is_empty() || !killing.is_empty() {
             tokio::select! {
                 Some(line) = lines.join_next() => calls.extend(line??),
                 Some(strike) = killing.join_next() => strike??,
             }
+            if lines.is_empty() {
+                over.cancel();
+            }
         }
-        killing.shutdown().await;
         Ok(calls)
     }
 
-    fn report(&self, found: Found, stopped_early: bool, violations: BTreeMap<String, usize>) -> Report {
-        let Found { mut calls, sessions, strikes, crashes, started } = found;
+    fn report(
+        &self,
+        found: Found,
+        sessions: Option<&[Session]>,
+        violations: Option<BTreeMap<String, usize>>,
+        stopped_early: bool,
+    ) -> Report {
+        let Found { mut calls, strikes, crashes, started } = found;
         calls.sort_by_key(|call| call.call);
         let struck: Vec<_> = strikes.iter().map(Strike::struck).collect();
-        let of = sessions_of_calls(&sessions);
-        let none = Vec::new();
-        let judge = |call: &Placed| verdict::judge(call, of.get(&call.call).unwrap_or(&none), &struck, stopped_early);
+        let of = sessions.map(sessions_of_calls);
+        let of = |call| of.as_ref().map(|of| of.get(&call).map_or(&[][..], Vec::as_slice));
+        let judge = |call: &Placed| verdict::judge(call, of(call.call), &struck, stopped_early);
         let verdicts: Vec<_> = calls.iter().map(judge).collect();
         let group = |touch| report::group(verdicts.iter().filter(move |call| call.touch() == touch));
         let over = calls.iter().map(|call| call.over).max().unwrap_or(started);
@@ -241,10 +244,21 @@ impl Chaos {
     }
 }
 
+impl Compose {
+    async fn containers(&self) -> anyhow::Result<Vec<Containers>> {
+        let flavour = containers::flavour().await?;
+        let mut found = Vec::new();
+        for (role, service) in [(Role::Worker, &self.worker), (Role::Edge, &self.edge)] {
+            let victim = Victim { role, index: 0 };
+            found.push(Containers::find(flavour, self.file.clone(), service.clone(), victim).await?);
+        }
+        Ok(found)
+    }
+}
+
 /// What a run leaves to be judged.
 struct Found {
     calls: Vec<Placed>,
-    sessions: Vec<Session>,
     strikes: Vec<Strike>,
     crashes: Vec<String>,
     started: Instant,

@@ -6,10 +6,12 @@ use anyhow::Context;
 use clap::Args;
 
 use super::{
-    Chaos,
+    Chaos, Compose, PUBLIC_URL, Processes, Services,
+    compose::{File, Service},
     fleet::{self, Signal},
-    plan::{Outline, Target},
+    plan::{Outline, PROCESS_STARTS_IN, SERVICE_STARTS_IN, Target},
 };
+use crate::line;
 
 /// The command's flags.
 #[derive(Args, Clone, Debug)]
@@ -53,6 +55,54 @@ pub struct Flags {
     /// Gets the report.
     #[arg(long)]
     pub(super) json: Option<PathBuf>,
+    #[command(flatten)]
+    compose: ComposeFlags,
+}
+
+/// Services that are up already, instead of processes of the run.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "In a compose file")]
+struct ComposeFlags {
+    /// Kill and start services of this compose file, which are up. Their model has to say what it hears (bedrock --echo).
+    #[arg(
+        long = "compose",
+        value_name = "FILE",
+        requires = "address",
+        conflicts_with_all = ["edges", "workers", "edge_bin", "worker_bin", "environment", "logs"]
+    )]
+    file: Option<PathBuf>,
+    /// The file's project, if it is not the one that Compose takes by itself.
+    #[arg(long, value_name = "NAME", requires = "file")]
+    project: Option<String>,
+    /// The service that is the edge.
+    #[arg(long, value_name = "NAME", default_value = "edge", requires = "file")]
+    edge_service: Service,
+    /// The service that is the worker.
+    #[arg(long, value_name = "NAME", default_value = "sonic-worker", requires = "file")]
+    worker_service: Service,
+    /// Where the edge is published, such as http://127.0.0.1:3000.
+    #[arg(id = "address", long = "edge", value_name = "URL", requires = "file")]
+    edge: Option<String>,
+    /// The edge's PUBLIC_URL.
+    #[arg(long, value_name = "URL", env = "PUBLIC_URL", default_value = PUBLIC_URL)]
+    public_url: String,
+    /// The edge's Twilio auth token; of a comma list the first signs.
+    #[arg(long, value_name = "TOKEN", env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
+    auth_token: Option<String>,
+}
+
+impl ComposeFlags {
+    /// None without a compose file.
+    fn services(self) -> anyhow::Result<Option<Services>> {
+        let (Some(path), Some(edge)) = (self.file, self.edge) else { return Ok(None) };
+        anyhow::ensure!(path.is_file(), "--compose: there is no file {}", path.display());
+        Ok(Some(Services::Compose(Box::new(Compose {
+            file: File { path, project: self.project },
+            edge: self.edge_service,
+            worker: self.worker_service,
+            twilio: line::settings(&edge, &self.public_url, self.auth_token.as_deref())?,
+        }))))
+    }
 }
 
 fn every(text: &str) -> Result<Duration, String> {
@@ -72,12 +122,19 @@ impl TryFrom<Flags> for Chaos {
         if let Some(logs) = &flags.logs {
             fs::create_dir_all(logs).with_context(|| format!("--logs {}", logs.display()))?;
         }
+        let compose = flags.compose.services()?;
+        // A service is killed with all its containers.
+        let (edges, workers, starts_in) = match &compose {
+            Some(_) => (1, 1, SERVICE_STARTS_IN),
+            None => (flags.edges.into(), flags.workers.into(), PROCESS_STARTS_IN),
+        };
         let outline = Outline {
-            edges: flags.edges.into(),
-            workers: flags.workers.into(),
+            edges,
+            workers,
             lasts: Duration::from_secs(flags.seconds),
             kill: flags.kill,
             every: flags.every,
+            starts_in,
             seed: flags.seed,
         };
         anyhow::ensure!(
@@ -86,14 +143,15 @@ impl TryFrom<Flags> for Chaos {
              Give more, a shorter --every, or --kill none",
             outline.every
         );
-        Ok(Self {
-            outline,
-            calls: flags.calls,
-            signal: flags.signal,
-            edge: fleet::binary(flags.edge_bin, "edge")?,
-            worker: fleet::binary(flags.worker_bin, "sonic-worker")?,
-            environment: flags.environment,
-            logs: flags.logs,
-        })
+        let processes = || {
+            Ok::<_, anyhow::Error>(Services::Processes(Processes {
+                edge: fleet::binary(flags.edge_bin, "edge")?,
+                worker: fleet::binary(flags.worker_bin, "sonic-worker")?,
+                environment: flags.environment,
+                logs: flags.logs,
+            }))
+        };
+        let services = compose.map_or_else(processes, Ok)?;
+        Ok(Self { outline, calls: flags.calls, signal: flags.signal, services })
     }
 }

@@ -23,7 +23,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::plan::{Role, Victim};
+use super::{
+    plan::{Role, Victim},
+    strikes::{Killed, Mortal},
+};
 
 /// How long a process has to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -49,7 +52,7 @@ pub enum Signal {
 /// A process and how to start it again.
 #[derive(Debug)]
 pub(super) struct Member {
-    pub(super) victim: Victim,
+    victim: Victim,
     program: PathBuf,
     environment: Vec<(String, String)>,
     admin: SocketAddr,
@@ -70,24 +73,6 @@ impl Member {
     ) -> Self {
         let log = logs.map(|folder| folder.join(format!("{}.log", victim.to_string().replace(' ', "-"))));
         Self { victim, program: program.to_owned(), environment, admin, log, child: None, told: false }
-    }
-
-    /// Starts it, and returns when it is ready.
-    pub(super) async fn start(&mut self) -> anyhow::Result<()> {
-        self.spawn()?;
-        let victim = self.victim;
-        let ready = async {
-            loop {
-                if let Some(status) = self.ended()? {
-                    anyhow::bail!("{} ended before it was ready: {status}", self.victim);
-                }
-                if self.ask("/readyz").await.is_some() {
-                    return Ok(());
-                }
-                sleep(ASK_EVERY).await;
-            }
-        };
-        timeout(READY_WITHIN, ready).await.with_context(|| format!("{victim} was not ready within {READY_WITHIN:?}"))?
     }
 
     fn spawn(&mut self) -> anyhow::Result<()> {
@@ -112,24 +97,14 @@ impl Member {
     }
 
     /// Whether it has ended without being told, and how.
-    pub(super) fn ended(&mut self) -> anyhow::Result<Option<std::process::ExitStatus>> {
+    fn ended(&mut self) -> anyhow::Result<Option<std::process::ExitStatus>> {
         Ok(match &mut self.child {
             Some(child) if !self.told => child.try_wait()?,
             Some(_) | None => None,
         })
     }
 
-    /// How many calls it says that it carries: media sockets of an edge, legs of a worker.
-    pub(super) async fn legs(&self) -> Option<u64> {
-        let name = match self.victim.role {
-            Role::Edge => "edge_legs_live",
-            Role::Worker => "offhook_worker_legs",
-        };
-        gauge(&self.ask("/metrics").await?, name)
-    }
-
-    /// Sends the signal.
-    pub(super) fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
+    fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
         let pid = self.child.as_ref().and_then(Child::id).and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         let pid = pid.with_context(|| format!("{} had ended by itself", self.victim))?;
         let signal = match signal {
@@ -140,22 +115,8 @@ impl Member {
         kill_process(pid, signal).with_context(|| format!("cannot kill {}", self.victim))
     }
 
-    /// Returns when the process is gone.
-    pub(super) async fn gone(&mut self) -> anyhow::Result<()> {
-        if let Some(child) = &mut self.child {
-            child.wait().await.with_context(|| format!("cannot wait for {}", self.victim))?;
-        }
-        self.child = None;
-        Ok(())
-    }
-
-    /// Kills it and returns when it is gone. Says how it had ended before that, if it had.
-    pub(super) async fn stop(&mut self) -> anyhow::Result<Option<String>> {
-        let ended = self.ended()?;
-        if let Some(mut child) = self.child.take() {
-            child.kill().await.with_context(|| format!("cannot stop {}", self.victim))?;
-        }
-        Ok(ended.map(|status| format!("{} ended by itself: {status}", self.victim)))
+    fn crash(&mut self) -> anyhow::Result<Killed> {
+        Ok(self.ended()?.map(|status| format!("{} ended by itself: {status}", self.victim)))
     }
 
     /// What its private listener answers, if that is 200.
@@ -170,6 +131,63 @@ impl Member {
         };
         let answer = timeout(ANSWER_WITHIN, asked).await.ok()?.ok()?;
         answer.starts_with("HTTP/1.1 200 ").then_some(answer)
+    }
+}
+
+impl Mortal for Member {
+    fn victim(&self) -> Victim {
+        self.victim
+    }
+
+    /// Media sockets of an edge, legs of a worker.
+    async fn legs(&mut self) -> Option<u64> {
+        let name = match self.victim.role {
+            Role::Edge => "edge_legs_live",
+            Role::Worker => "offhook_worker_legs",
+        };
+        gauge(&self.ask("/metrics").await?, name)
+    }
+
+    async fn kill(&mut self, signal: Signal) -> anyhow::Result<Killed> {
+        let crash = self.crash()?;
+        if crash.is_none() {
+            self.signal(signal)?;
+        }
+        Ok(crash)
+    }
+
+    async fn gone(&mut self) -> anyhow::Result<()> {
+        if let Some(child) = &mut self.child {
+            child.wait().await.with_context(|| format!("cannot wait for {}", self.victim))?;
+        }
+        self.child = None;
+        Ok(())
+    }
+
+    async fn start(&mut self) -> anyhow::Result<()> {
+        self.spawn()?;
+        let victim = self.victim;
+        let ready = async {
+            loop {
+                if let Some(status) = self.ended()? {
+                    anyhow::bail!("{} ended before it was ready: {status}", self.victim);
+                }
+                if self.ask("/readyz").await.is_some() {
+                    return Ok(());
+                }
+                sleep(ASK_EVERY).await;
+            }
+        };
+        timeout(READY_WITHIN, ready).await.with_context(|| format!("{victim} was not ready within {READY_WITHIN:?}"))?
+    }
+
+    /// Kills it and returns when it is gone.
+    async fn finish(&mut self) -> anyhow::Result<Killed> {
+        let crash = self.crash()?;
+        if let Some(mut child) = self.child.take() {
+            child.kill().await.with_context(|| format!("cannot stop {}", self.victim))?;
+        }
+        Ok(crash)
     }
 }
 
@@ -214,6 +232,8 @@ pub(super) fn free_addresses(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -225,10 +245,10 @@ mod tests {
     }
 
     #[test]
-    fn free_addresses_are_different_and_can_be_bound() {
-        let addresses = free_addresses(8).unwrap();
-        let listeners: Vec<_> = addresses.iter().map(|address| TcpListener::bind(address).unwrap()).collect();
-        assert_eq!(listeners.len(), 8);
+    fn free_addresses_are_different_and_below_the_ports_of_outgoing_connections() {
+        let addresses: HashSet<_> = free_addresses(8).unwrap().into_iter().collect();
+        assert_eq!(addresses.len(), 8);
+        assert!(addresses.iter().all(|address| (PORTS.0..PORTS.1).contains(&address.port().into())), "{addresses:?}");
     }
 
     #[test]

@@ -15,7 +15,9 @@ const PEACE: Duration = Duration::from_secs(5);
 /// How long a victim stays gone, in milliseconds.
 const GONE_MS: (u64, u64) = (500, 3_000);
 /// What a process may take to start before the plan counts it as up again.
-const START: Duration = Duration::from_secs(1);
+pub const PROCESS_STARTS_IN: Duration = Duration::from_secs(1);
+/// The same of a service in a compose file, whose health check has to come round to it.
+pub const SERVICE_STARTS_IN: Duration = Duration::from_secs(8);
 
 /// What a process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +79,8 @@ pub struct Outline {
     pub kill: Target,
     /// How often.
     pub every: Duration,
+    /// What a victim may take to start before it counts as up again.
+    pub starts_in: Duration,
     /// What is drawn.
     pub seed: u64,
 }
@@ -124,7 +128,7 @@ impl Outline {
             Target::None => (0, 0),
         };
         let is_down = |victim: &Victim| {
-            kills.iter().any(|kill| kill.victim == *victim && kill.at + kill.restart_after + START > at)
+            kills.iter().any(|kill| kill.victim == *victim && kill.at + kill.restart_after + self.starts_in > at)
         };
         let killed = |victim: &Victim| kills.iter().filter(|kill| kill.victim == *victim).count();
         let mut up: Vec<_> = all(Role::Edge, edges).chain(all(Role::Worker, workers)).collect();
@@ -142,7 +146,7 @@ mod tests {
     const S: Duration = Duration::from_secs(1);
 
     fn outline() -> Outline {
-        Outline { edges: 2, workers: 3, lasts: 600 * S, kill: Target::Any, every: 10 * S, seed: 1 }
+        Outline { edges: 2, workers: 3, lasts: 600 * S, kill: Target::Any, every: 10 * S, starts_in: S, seed: 1 }
     }
 
     #[test]
@@ -194,11 +198,12 @@ mod tests {
 
     #[test]
     fn who_is_down_is_not_killed_again() {
-        for seed in 0..50 {
-            let plan = Outline { every: S, workers: 1, edges: 1, seed, ..outline() }.plan();
+        for (seed, starts_in) in (0..50).flat_map(|seed| [(seed, S), (seed, 8 * S)]) {
+            let plan = Outline { every: S, workers: 1, edges: 1, starts_in, seed, ..outline() }.plan();
             for (number, kill) in plan.iter().enumerate() {
                 let mut later = plan[number + 1..].iter().filter(|later| later.victim == kill.victim);
-                assert!(later.all(|later| later.at >= kill.at + kill.restart_after + START), "seed {seed}: {plan:?}");
+                let up = kill.at + kill.restart_after + starts_in;
+                assert!(later.all(|later| later.at >= up), "seed {seed}: {plan:?}");
             }
         }
     }

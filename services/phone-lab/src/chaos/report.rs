@@ -41,8 +41,9 @@ pub struct Report {
     pub arriving: Group,
     /// All others.
     pub untouched: Group,
-    /// What the services did wrong towards the simulated Bedrock, and how often.
-    pub violations: BTreeMap<String, usize>,
+    /// What the services did wrong towards the simulated Bedrock, and how often; none if the model is not the lab's to
+    /// ask.
+    pub violations: Option<BTreeMap<String, usize>>,
 }
 
 /// A process was killed.
@@ -73,10 +74,12 @@ pub struct Group {
     pub calls: usize,
     /// Of these, how many lived.
     pub lived: usize,
-    /// Words that the model did not hear.
-    pub lost_to_model: usize,
-    /// Words that the caller did not hear.
-    pub lost_to_caller: usize,
+    /// Words that did not come back.
+    pub lost: usize,
+    /// Of these, words that the model did not hear; none if the model is not the lab's to ask.
+    pub lost_to_model: Option<usize>,
+    /// Words that the caller did not hear; none as above.
+    pub lost_to_caller: Option<usize>,
     /// The longest quiet of each call.
     pub longest_quiet: Quiet,
 }
@@ -98,6 +101,11 @@ impl Report {
         !self.calls.is_empty() && self.crashes.is_empty() && self.calls.iter().all(Verdict::is_good)
     }
 
+    /// Whether not one word came back from a model that is not the lab's: then it is one that does not say them.
+    pub fn is_mute(&self) -> bool {
+        self.violations.is_none() && !self.calls.is_empty() && self.calls.iter().all(|call| call.lost == call.said)
+    }
+
     /// The calls that were touched in this way, or not at all.
     pub fn touched(&self, touch: Option<Touch>) -> impl Iterator<Item = &Verdict> {
         self.calls.iter().filter(move |call| call.touch() == touch)
@@ -106,19 +114,25 @@ impl Report {
 
 /// Counts and puts together.
 pub(super) fn group<'a>(calls: impl Iterator<Item = &'a Verdict>) -> Group {
-    let mut group = Group::default();
+    let mut group = Group { lost_to_model: Some(0), lost_to_caller: Some(0), ..Group::default() };
     let mut quiets = Vec::new();
     for call in calls {
         group.calls += 1;
         group.lived += usize::from(call.lived);
-        group.lost_to_model += call.lost_to_model;
-        group.lost_to_caller += call.lost_to_caller;
+        group.lost += call.lost;
+        group.lost_to_model = add(group.lost_to_model, call.lost_to_model);
+        group.lost_to_caller = add(group.lost_to_caller, call.lost_to_caller);
         quiets.push(call.longest_quiet_ms);
     }
     quiets.sort_unstable();
     let rank = |percent: usize| quiets.get((quiets.len() * percent).div_ceil(100).saturating_sub(1)).copied();
     let at = |percent| rank(percent).unwrap_or_default();
     Group { longest_quiet: Quiet { p50_ms: at(50), p95_ms: at(95), max_ms: at(100) }, ..group }
+}
+
+/// What is not known of one is not known of all.
+fn add(sum: Option<usize>, one: Option<usize>) -> Option<usize> {
+    Some(sum? + one?)
 }
 
 #[cfg(test)]
@@ -136,8 +150,9 @@ pub(super) mod tests {
             carriers: Vec::new(),
             touched: Vec::new(),
             said: 20,
-            lost_to_model: 0,
-            lost_to_caller: 0,
+            lost: 0,
+            lost_to_model: Some(0),
+            lost_to_caller: Some(0),
             longest_quiet_ms: quiet,
         }
     }
@@ -157,7 +172,7 @@ pub(super) mod tests {
             carried: of(Some(Touch::Carried)),
             arriving: of(Some(Touch::Arriving)),
             untouched: of(None),
-            violations: BTreeMap::new(),
+            violations: Some(BTreeMap::new()),
             calls,
         }
     }
@@ -167,7 +182,7 @@ pub(super) mod tests {
         let calls: Vec<_> = (1..=20).map(|n| verdict(n, u64::from(n) * 10)).collect();
         let quiet = group(calls.iter()).longest_quiet;
         assert_eq!((quiet.p50_ms, quiet.p95_ms, quiet.max_ms), (100, 190, 200));
-        assert_eq!(group([].into_iter()), Group::default());
+        assert_eq!((group([].into_iter()).calls, group([].into_iter()).longest_quiet), (0, Quiet::default()));
     }
 
     #[test]
@@ -175,8 +190,7 @@ pub(super) mod tests {
         assert!(report(vec![verdict(1, 10), verdict(2, 10)]).is_good());
         assert!(!report(Vec::new()).is_good(), "no call lived");
         assert!(!report(vec![Verdict { lived: false, ..verdict(1, 10) }]).is_good());
-        assert!(!report(vec![Verdict { lost_to_model: 1, ..verdict(1, 10) }]).is_good());
-        assert!(!report(vec![Verdict { lost_to_caller: 1, ..verdict(1, 10) }]).is_good());
+        assert!(!report(vec![Verdict { lost: 1, ..verdict(1, 10) }]).is_good());
         assert!(!Report { crashes: vec!["edge 1 ended".into()], ..report(vec![verdict(1, 10)]) }.is_good());
     }
 }

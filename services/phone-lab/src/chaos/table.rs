@@ -38,8 +38,11 @@ impl Display for Report {
         self.fmt_calls(f)?;
         self.fmt_groups(f)?;
         self.crashes.iter().try_for_each(|crash| writeln!(f, "{crash}"))?;
-        for (what, count) in &self.violations {
+        for (what, count) in self.violations.iter().flatten() {
             writeln!(f, "towards the model: {count} x {what}")?;
+        }
+        if self.is_mute() {
+            writeln!(f, "no word ever came back: does the model say what it hears (phone-lab bedrock --echo)?")?;
         }
         let verdict = if self.is_good() {
             "every call lived and no word was lost"
@@ -58,7 +61,6 @@ impl Report {
         let [a, b, c, d] = ["gone ms", "back ms", "its calls", "carried"];
         writeln!(f, "{:<16}{:>8}{a:>9}{b:>9}{c:>11}{d:>9}{:>7}{:>10}", "kill", "at s", "lived", "arriving")?;
         for (number, kill) in (1..).zip(&self.kills) {
-            let known = |value: Option<u64>| value.map_or("-".to_owned(), |value| value.to_string());
             writeln!(
                 f,
                 "{:<16}{:>8.1}{:>9}{:>9}{:>11}{:>9}{:>7}{:>10}",
@@ -81,18 +83,20 @@ impl Report {
         if told.is_empty() {
             return Ok(());
         }
-        let [a, b, c] = ["lost to model", "to caller", "quiet ms"];
-        writeln!(f, "{:<8}{:>7}{:>8}{:>6}{a:>15}{b:>11}{c:>10}  kills and end", "call", "lived", "s", "said")?;
+        let [a, b, c] = ["to model", "to caller", "quiet ms"];
+        let [d, e] = ["said", "lost"];
+        writeln!(f, "{:<8}{:>7}{:>8}{d:>6}{e:>6}{a:>10}{b:>11}{c:>10}  kills and end", "call", "lived", "s")?;
         for call in told {
             writeln!(
                 f,
-                "{:<8}{:>7}{:>8.1}{:>6}{:>15}{:>11}{:>10}  {}",
+                "{:<8}{:>7}{:>8.1}{:>6}{:>6}{:>10}{:>11}{:>10}  {}",
                 call.call,
                 if call.lived { "yes" } else { "no" },
                 call.lasted_seconds,
                 call.said,
-                call.lost_to_model,
-                call.lost_to_caller,
+                call.lost,
+                known(call.lost_to_model),
+                known(call.lost_to_caller),
                 call.longest_quiet_ms,
                 fate(call)
             )?;
@@ -102,8 +106,9 @@ impl Report {
     }
 
     fn fmt_groups(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let [a, b, c] = ["lost to model", "to caller", "quiet p50 ms"];
-        writeln!(f, "{:<20}{:>6}{:>7}{:>7}{a:>15}{b:>11}{c:>14}{:>8}{:>8}", "", "calls", "lived", "%", "p95", "max")?;
+        let [a, b, c] = ["to model", "to caller", "quiet p50 ms"];
+        let [d, e, g] = ["lived", "%", "lost"];
+        writeln!(f, "{:<20}{:>6}{d:>7}{e:>7}{g:>6}{a:>10}{b:>11}{c:>14}{:>8}{:>8}", "", "calls", "p95", "max")?;
         row(f, "carried by a victim", &self.carried)?;
         row(f, "arriving meanwhile", &self.arriving)?;
         row(f, "untouched", &self.untouched)
@@ -111,17 +116,23 @@ impl Report {
 }
 
 fn row(f: &mut Formatter<'_>, name: &str, group: &Group) -> fmt::Result {
-    let Group { calls, lived, lost_to_model, lost_to_caller, longest_quiet } = group;
+    let Group { calls, lived, lost, lost_to_model, lost_to_caller, longest_quiet } = group;
     let none = *calls == 0;
     let or_dash = |text: String| if none { "-".to_owned() } else { text };
     writeln!(
         f,
-        "{name:<20}{calls:>6}{lived:>7}{:>7}{lost_to_model:>15}{lost_to_caller:>11}{:>14}{:>8}{:>8}",
+        "{name:<20}{calls:>6}{lived:>7}{:>7}{lost:>6}{:>10}{:>11}{:>14}{:>8}{:>8}",
         or_dash(format!("{:.0}", 100.0 * *lived as f64 / *calls as f64)),
+        known(*lost_to_model),
+        known(*lost_to_caller),
         or_dash(longest_quiet.p50_ms.to_string()),
         or_dash(longest_quiet.p95_ms.to_string()),
         or_dash(longest_quiet.max_ms.to_string())
     )
+}
+
+fn known(value: Option<impl Display>) -> String {
+    value.map_or("-".to_owned(), |value| value.to_string())
 }
 
 /// Which kills touched a call, and how it ended.
@@ -152,14 +163,19 @@ mod tests {
             end: CallEnd::HungUpByDocument,
             codes: vec![31921],
             touched: vec![(1, Touch::Carried), (2, Touch::Arriving)],
-            lost_to_model: 2,
+            lost: 2,
+            lost_to_model: None,
+            lost_to_caller: None,
             ..verdict(7, 1234)
         };
         let text = report(vec![verdict(1, 60), touched]).to_string();
         assert!(text.contains("1, 2 (arriving), hung_up_by_document (31921)"), "{text}");
         assert!(text.contains("1 other calls were untouched, lived and lost nothing"), "{text}");
-        assert!(text.contains("carried by a victim      1      0      0"), "{text}");
+        assert!(text.contains("carried by a victim      1      0      0     2         -          -"), "{text}");
+        assert!(!text.contains("no word ever came back"), "{text}");
         assert!(text.contains("NOT every call"), "{text}");
+        let mute = Report { violations: None, ..report(vec![Verdict { lost: 20, ..verdict(1, 60) }]) };
+        assert!(mute.to_string().contains("phone-lab bedrock --echo"), "{mute}");
         assert!(report(vec![verdict(1, 60)]).to_string().ends_with("every call lived and no word was lost\n"));
     }
 }

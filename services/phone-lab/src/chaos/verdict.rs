@@ -45,6 +45,8 @@ pub(super) struct CallSession {
 pub(super) struct Struck {
     pub(super) victim: Victim,
     pub(super) at: Instant,
+    /// When the signal had certainly been sent: what was heard of words that were said later, others heard.
+    pub(super) told: Instant,
     /// When its successor was ready; none if the run was over first.
     pub(super) back: Option<Instant>,
 }
@@ -78,10 +80,12 @@ pub struct Verdict {
     pub touched: Vec<(usize, Touch)>,
     /// Words that the caller said whole.
     pub said: usize,
-    /// Of these, words that the model heard in no session.
-    pub lost_to_model: usize,
-    /// Words that the model heard, and therefore said, and the caller did not hear.
-    pub lost_to_caller: usize,
+    /// Of these, words that did not come back.
+    pub lost: usize,
+    /// Of these, words that the model heard in no session; none if the model is not the lab's to ask.
+    pub lost_to_model: Option<usize>,
+    /// Words that the model heard, and therefore said, and the caller did not hear; none as above.
+    pub lost_to_caller: Option<usize>,
     /// The longest time from the beginning of a word to the beginning of an answer, this word or a later one, in
     /// milliseconds. What was never answered counts to the end of the call.
     pub longest_quiet_ms: u64,
@@ -96,15 +100,16 @@ impl Verdict {
 
     /// Whether it lived and lost no word.
     pub fn is_good(&self) -> bool {
-        self.lived && self.lost_to_model == 0 && self.lost_to_caller == 0
+        self.lived && self.lost == 0
     }
 }
 
 /// A word and where it began.
 type At = (u32, Duration);
 
-/// Judges a call. `stopped`: the run was stopped early, so being ended from outside was planned.
-pub(super) fn judge(placed: &Placed, sessions: &[CallSession], struck: &[Struck], stopped: bool) -> Verdict {
+/// Judges a call. `sessions` are none if the model is not the lab's to ask. `stopped`: the run was stopped early, so
+/// being ended from outside was planned.
+pub(super) fn judge(placed: &Placed, sessions: Option<&[CallSession]>, struck: &[Struck], stopped: bool) -> Verdict {
     let report = &placed.report;
     let ended = report.timeline.last().map_or(Duration::ZERO, |event| event.at);
     let cut = stopped && report.end == CallEnd::EndedByRest;
@@ -112,11 +117,14 @@ pub(super) fn judge(placed: &Placed, sessions: &[CallSession], struck: &[Struck]
     let mut said = whole_words(&report.said, placed.call);
     said.retain(|(_, at)| *at <= counts_until);
     let heard = words(&report.heard, placed.call);
-    let to_model: BTreeSet<u32> = sessions.iter().flat_map(|session| &session.heard).copied().collect();
     let to_caller: BTreeSet<u32> = heard.iter().map(|(number, _)| *number).collect();
+    let missed_by_model = sessions.map(|sessions| missed_by_model(&said, sessions));
+    let lost_to_model = missed_by_model.as_ref().map(BTreeSet::len);
+    let mut lost = missed_by_model.unwrap_or_default();
+    lost.extend(said.iter().map(|(number, _)| *number).filter(|number| !to_caller.contains(number)));
     let touched: Vec<_> = (1..).zip(struck).filter_map(|(n, kill)| Some((n, touch(placed, sessions, kill)?))).collect();
     let heard_since = |number: &usize| {
-        let at = struck[number - 1].at.saturating_duration_since(placed.placed);
+        let at = struck[number - 1].told.saturating_duration_since(placed.placed);
         said.iter().any(|(number, from)| *from > at && to_caller.contains(number))
     };
     let reached_end = report.end == CallEnd::CallerHungUp || cut;
@@ -126,13 +134,19 @@ pub(super) fn judge(placed: &Placed, sessions: &[CallSession], struck: &[Struck]
         end: report.end,
         codes: report.code_numbers(),
         lasted_seconds: ended.as_secs_f64(),
-        carriers: carriers(placed, sessions),
+        carriers: carriers(placed, sessions.unwrap_or_default()),
         touched,
         said: said.len(),
-        lost_to_model: said.iter().filter(|(number, _)| !to_model.contains(number)).count(),
-        lost_to_caller: said.iter().filter(|(n, _)| to_model.contains(n) && !to_caller.contains(n)).count(),
+        lost: lost.len(),
+        lost_to_model,
+        lost_to_caller: lost_to_model.map(|to_model| lost.len() - to_model),
         longest_quiet_ms: u64::try_from(longest_quiet(&said, &heard, ended).as_millis()).unwrap_or(u64::MAX),
     }
+}
+
+fn missed_by_model(said: &[At], sessions: &[CallSession]) -> BTreeSet<u32> {
+    let missed = |number: &u32| !sessions.iter().any(|session| session.heard.contains(number));
+    said.iter().map(|(number, _)| *number).filter(missed).collect()
 }
 
 fn carriers(placed: &Placed, sessions: &[CallSession]) -> Vec<Victim> {
@@ -150,24 +164,34 @@ fn carriers(placed: &Placed, sessions: &[CallSession]) -> Vec<Victim> {
 }
 
 /// How a kill came upon a call, if it did.
-fn touch(placed: &Placed, sessions: &[CallSession], kill: &Struck) -> Option<Touch> {
+fn touch(placed: &Placed, sessions: Option<&[CallSession]>, kill: &Struck) -> Option<Touch> {
     let began_later = placed.placed > kill.at;
     if began_later || placed.over <= kill.at {
         let was_down = began_later && kill.back.is_none_or(|back| placed.placed < back);
         return was_down.then_some(Touch::Arriving);
     }
-    let session = sessions.iter().filter(|session| session.opened <= kill.at).max_by_key(|session| session.opened);
+    let worker = worker_at(placed, sessions, kill.at);
     match kill.victim.role {
         Role::Edge => {
             let mut up = placed.connections.iter().filter(|connection| connection.was_up(kill.at)).peekable();
-            let arriving = (up.peek().is_none() && session.is_none()).then_some(Touch::Arriving);
+            let arriving = (up.peek().is_none() && worker.is_none()).then_some(Touch::Arriving);
             if up.any(|connection| connection.edge == kill.victim.index) { Some(Touch::Carried) } else { arriving }
         }
-        Role::Worker => match session {
-            Some(session) => (session.worker == kill.victim.index).then_some(Touch::Carried),
+        Role::Worker => match worker {
+            Some(worker) => (worker == kill.victim.index).then_some(Touch::Carried),
             None => Some(Touch::Arriving),
         },
     }
+}
+
+/// The worker that had the call at this time, if one had. Where nobody tells, there is one, and it had the call from
+/// the first that the caller heard.
+fn worker_at(placed: &Placed, sessions: Option<&[CallSession]>, at: Instant) -> Option<usize> {
+    let Some(sessions) = sessions else {
+        return placed.report.heard.first().is_some_and(|first| placed.placed + first.at <= at).then_some(0);
+    };
+    let opened = sessions.iter().filter(|session| session.opened <= at);
+    Some(opened.max_by_key(|session| session.opened)?.worker)
 }
 
 /// The longest time that the caller waited for an answer.

@@ -60,6 +60,12 @@ fn what_is_wrong_on_the_command_line_is_explained() {
         (&["--every", "60s"], "--seconds: too few"),
         (&["--env", "NAME"], "expected NAME=VALUE"),
         (&["--workers", "0"], "1..=16"),
+        (&["--compose", "Cargo.toml"], "--edge <URL>"),
+        (&["--edge", "http://127.0.0.1:3000"], "--compose <FILE>"),
+        (&["--compose", "Cargo.toml", "--edge", "127.0.0.1:3000"], "--edge: expected http://host:port"),
+        (&["--compose", "/nowhere.yml", "--edge", "http://127.0.0.1:3000"], "--compose: there is no file"),
+        (&["--compose", "Cargo.toml", "--edge", "http://127.0.0.1:3000", "--workers", "2"], "cannot be used with"),
+        (&["--compose", "Cargo.toml", "--edge", "http://127.0.0.1:3000", "--edge-service=-f"], "the name of a service"),
     ] {
         let output = chaos(flags).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{flags:?}: {}", told(&output));

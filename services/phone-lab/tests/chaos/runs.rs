@@ -1,10 +1,10 @@
 //! What a run reports about calls whose processes are killed, and about the others.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use phone_lab::{
     chaos::{
-        Chaos, Report, Signal,
+        Chaos, Processes, Report, Services, Signal,
         plan::{Outline, Role, Target},
         verdict::{Touch, Verdict},
     },
@@ -18,20 +18,23 @@ const S: Duration = Duration::from_secs(1);
 
 /// One kill, about five seconds after the first call, and more than five seconds after it.
 fn outline(kill: Target) -> Outline {
-    Outline { edges: 2, workers: 2, lasts: 13 * S, kill, every: 5 * S, seed: 1 }
+    Outline { edges: 2, workers: 2, lasts: 13 * S, kill, every: 5 * S, starts_in: S, seed: 1 }
 }
 
 fn chaos(outline: Outline, calls: u16, tag: &str) -> Chaos {
-    let (name, value) = tag.split_once('=').unwrap();
-    Chaos {
-        outline,
-        calls,
-        signal: Signal::Kill,
+    with(outline, calls, &[tag])
+}
+
+/// With these in the environment of all processes.
+fn with(outline: Outline, calls: u16, variables: &[&str]) -> Chaos {
+    let variable = |text: &&str| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let processes = Processes {
         edge: binaries().join("edge"),
         worker: binaries().join("sonic-worker"),
-        environment: vec![(name.to_owned(), value.to_owned())],
+        environment: variables.iter().map(variable).collect::<Option<_>>().unwrap(),
         logs: None,
-    }
+    };
+    Chaos { outline, calls, signal: Signal::Kill, services: Services::Processes(processes) }
 }
 
 async fn run(outline: Outline, calls: u16) -> Report {
@@ -43,7 +46,7 @@ async fn run(outline: Outline, calls: u16) -> Report {
 async fn run_to_its_end(chaos: Chaos, tag: &str) -> Report {
     let report = chaos.run(CancellationToken::new()).await.unwrap();
     assert_eq!(alive(tag), [""; 0], "{report}");
-    assert!(report.crashes.is_empty() && report.violations.is_empty(), "{report}");
+    assert!(report.crashes.is_empty() && report.violations.as_ref().is_some_and(BTreeMap::is_empty), "{report}");
     report
 }
 
@@ -60,9 +63,10 @@ fn assert_exactly_the_calls_of_the_victim_were_touched(report: &Report) {
     assert!(!untouched.is_empty() && untouched.iter().all(|call| call.is_good()), "{report}");
 }
 
-/// The pair cannot move a call to another process yet.
-fn assert_was_lost(call: &Verdict, report: &Report, code: u32) {
-    assert!(!call.lived && call.lost_to_model > 0, "{report}");
+/// Today's truth, not a wish: the pair cannot move a call to another process. Once calls outlive their process, this and
+/// the tests with `today` in their names have to ask for the opposite: that the call lived and lost no word.
+fn assert_is_lost_today(call: &Verdict, report: &Report, code: u32) {
+    assert!(!call.lived && call.lost > 0 && call.lost_to_model > Some(0), "{report}");
     assert_eq!((call.end, &call.codes[..]), (CallEnd::HungUpByDocument, &[code][..]), "{report}");
 }
 
@@ -76,32 +80,32 @@ async fn without_a_kill_every_call_lives_and_no_word_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_a_worker_is_killed_its_calls_are_lost_and_those_of_the_other_go_on() {
+async fn today_when_a_worker_is_killed_its_calls_are_lost_and_those_of_the_other_go_on() {
     let report = run(outline(Target::Worker), 6).await;
     assert_eq!(report.kills[0].victim.role, Role::Worker);
     assert_exactly_the_calls_of_the_victim_were_touched(&report);
-    report.touched(Some(Touch::Carried)).for_each(|call| assert_was_lost(call, &report, 31921));
+    report.touched(Some(Touch::Carried)).for_each(|call| assert_is_lost_today(call, &report, 31921));
     assert!(!report.is_good(), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_an_edge_is_killed_its_calls_are_lost_and_those_of_the_other_go_on() {
+async fn today_when_an_edge_is_killed_its_calls_are_lost_and_those_of_the_other_go_on() {
     let report = run(outline(Target::Edge), 6).await;
     assert_eq!(report.kills[0].victim.role, Role::Edge);
     assert_exactly_the_calls_of_the_victim_were_touched(&report);
-    report.touched(Some(Touch::Carried)).for_each(|call| assert_was_lost(call, &report, 31903));
+    report.touched(Some(Touch::Carried)).for_each(|call| assert_is_lost_today(call, &report, 31903));
     assert!(!report.is_good(), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_that_is_told_to_stop_is_gone_when_it_has_drained() {
+async fn today_a_process_that_is_told_to_stop_drains_and_then_loses_its_calls() {
     let tag = tag();
-    let mut chaos = Chaos { signal: Signal::Term, ..chaos(outline(Target::Worker), 6, &tag) };
-    chaos.environment.push(("DRAIN_SECONDS".to_owned(), "2".to_owned()));
+    let chaos = with(outline(Target::Worker), 6, &[&tag, "DRAIN_SECONDS=2"]);
+    let chaos = Chaos { signal: Signal::Term, ..chaos };
     let report = run_to_its_end(chaos, &tag).await;
     assert_exactly_the_calls_of_the_victim_were_touched(&report);
     assert!(report.kills[0].gone_after_ms >= Some(2000), "its calls do not end by themselves: {report}");
-    report.touched(Some(Touch::Carried)).for_each(|call| assert_was_lost(call, &report, 31921));
+    report.touched(Some(Touch::Carried)).for_each(|call| assert_is_lost_today(call, &report, 31921));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,7 +130,7 @@ async fn a_process_that_ends_by_itself_is_told_and_no_success() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_process_comes_back_and_takes_new_calls() {
+async fn today_a_killed_process_loses_its_calls_comes_back_and_takes_new_ones() {
     for kill in [Target::Worker, Target::Edge] {
         let alone = Outline { edges: 1, workers: 1, lasts: 16 * S, every: 6 * S, ..outline(kill) };
         let report = run(alone, 2).await;

@@ -49,7 +49,8 @@ impl Rig {
     }
 
     fn killed(mut self, victim: Victim, at: u32) -> Self {
-        self.struck.push(Struck { victim, at: self.start + MS * at, back: Some(self.start + MS * (at + 1000)) });
+        let at = self.start + MS * at;
+        self.struck.push(Struck { victim, at, told: at, back: Some(at + 1000 * MS) });
         self
     }
 
@@ -59,7 +60,7 @@ impl Rig {
     }
 
     fn verdict(&self) -> Verdict {
-        judge(&self.placed, &self.sessions, &self.struck, false)
+        judge(&self.placed, Some(&self.sessions), &self.struck, false)
     }
 
     fn touched(&self) -> Vec<(usize, Touch)> {
@@ -78,7 +79,7 @@ fn a_call_in_which_every_word_came_back_lived_and_its_quiet_is_how_long_an_answe
 fn a_word_is_lost_on_the_way_on_which_it_was_lost() {
     let said = [(0, 500), (1, 1000), (2, 1500), (3, 2000)];
     let verdict = Rig::new(&said, &[0, 1, 3], &[(0, 580), (3, 2080)]).verdict();
-    assert_eq!((verdict.said, verdict.lost_to_model, verdict.lost_to_caller), (4, 1, 1));
+    assert_eq!((verdict.said, verdict.lost, verdict.lost_to_model, verdict.lost_to_caller), (4, 2, Some(1), Some(1)));
     assert!(verdict.lived && !verdict.is_good());
     assert_eq!(verdict.longest_quiet_ms, 2080 - 1000, "from the first word that was lost to the next that was heard");
 }
@@ -95,7 +96,7 @@ fn an_earlier_word_is_no_answer_and_neither_is_one_of_another_call() {
     assert_eq!(rig.verdict().longest_quiet_ms, 300);
     rig.placed.report.heard[1].text = "#2:1.".into();
     let verdict = rig.verdict();
-    assert_eq!((verdict.lost_to_caller, verdict.longest_quiet_ms), (1, 9400));
+    assert_eq!((verdict.lost_to_caller, verdict.longest_quiet_ms), (Some(1), 9400));
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn a_call_that_is_being_set_up_or_is_placed_before_the_victim_is_back_is_arrivin
     for (back_after, touched) in [(600, vec![(1, Touch::Arriving)]), (400, vec![])] {
         let mut rig = Rig::good();
         let at = rig.start - 500 * MS;
-        rig.struck.push(Struck { victim: WORKER, at, back: Some(at + MS * back_after) });
+        rig.struck.push(Struck { victim: WORKER, at, told: at, back: Some(at + MS * back_after) });
         assert_eq!(rig.touched(), touched, "back {back_after} ms later, placed 500 ms later");
     }
 }
@@ -175,7 +176,38 @@ fn a_call_that_is_being_set_up_or_is_placed_before_the_victim_is_back_is_arrivin
 fn a_call_that_the_lab_itself_ended_early_lived_and_its_last_words_do_not_count() {
     let said = [(0, 500), (1, 7900), (2, 8100)];
     let rig = Rig::new(&said, &[0, 1], &[(0, 580), (1, 7980)]).ended(CallEnd::EndedByRest);
-    let verdict = judge(&rig.placed, &rig.sessions, &rig.struck, true);
+    let verdict = judge(&rig.placed, Some(&rig.sessions), &rig.struck, true);
     assert!(verdict.is_good(), "{verdict:?}");
     assert_eq!((verdict.said, verdict.longest_quiet_ms), (2, 80));
+}
+
+#[test]
+fn where_the_model_cannot_be_asked_a_word_that_did_not_come_back_is_lost_on_a_way_that_nobody_knows() {
+    let said = [(0, 500), (1, 1000), (2, 1500), (3, 2000)];
+    let rig = Rig::new(&said, &[], &[(0, 580), (3, 2080)]);
+    let verdict = judge(&rig.placed, None, &[], false);
+    assert_eq!((verdict.lost, verdict.lost_to_model, verdict.lost_to_caller), (2, None, None));
+    assert!(verdict.lived && !verdict.is_good());
+    assert_eq!(verdict.carriers, [EDGE], "which worker had it is not known");
+}
+
+#[test]
+fn where_the_model_cannot_be_asked_the_one_worker_has_a_call_from_the_first_that_its_caller_heard() {
+    let touched = |victim, at| {
+        let rig = Rig::good().killed(victim, at);
+        judge(&rig.placed, None, &rig.struck, false).touched
+    };
+    assert_eq!(touched(WORKER, 579), [(1, Touch::Arriving)]);
+    assert_eq!(touched(WORKER, 580), [(1, Touch::Carried)]);
+    assert_eq!(touched(WORKER, 10_000), []);
+    assert_eq!(touched(EDGE, 20), [(1, Touch::Arriving)], "not connected yet");
+    assert_eq!(touched(EDGE, 60), [(1, Touch::Carried)]);
+}
+
+#[test]
+fn a_word_that_was_said_before_the_signal_had_certainly_been_sent_shows_nothing() {
+    let mut rig = Rig::good().killed(WORKER, 1600);
+    assert!(rig.verdict().lived);
+    rig.struck[0].told += 401 * MS;
+    assert!(!rig.verdict().lived, "the last word is from 2000 ms, and the signal may be from 2001");
 }
