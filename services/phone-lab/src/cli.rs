@@ -31,7 +31,7 @@ pub(crate) enum Command {
     /// Start edges and workers, and kill and restart them while calls are up; exit 0 only if every call lived and no
     /// word was lost.
     Chaos(phone_lab::chaos::Flags),
-    /// Serve the simulated Bedrock until SIGTERM.
+    /// Serve the simulated Bedrock until SIGTERM or SIGINT.
     Bedrock(Bedrock),
     /// Compare a simulator with the real service, on an account of yours; exit 0 only if they do the same.
     #[command(subcommand)]
@@ -106,13 +106,14 @@ pub(crate) struct Play {
 /// The edge that is called.
 #[derive(Args)]
 pub(crate) struct Line {
-    /// Where the edge listens, such as http://127.0.0.1:3000. The lab dials it as its load balancer would.
+    /// Where the server listens, such as http://127.0.0.1:3000, without a path. The lab dials it as its load balancer
+    /// would.
     #[arg(long)]
     pub(crate) edge: String,
-    /// The edge's PUBLIC_URL.
+    /// What the server takes for its public URL: `https://` and a host. Calls begin at /incoming-call under it.
     #[arg(long, env = "PUBLIC_URL", default_value = "https://voice.example.test")]
     pub(crate) public_url: String,
-    /// The edge's Twilio auth token; of a comma list the first signs.
+    /// The server's Twilio auth token; of a comma list the first signs. phone-lab-auth-token if left out.
     #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
     pub(crate) auth_token: Option<String>,
 }
@@ -134,11 +135,11 @@ pub(crate) struct Load {
     /// Seconds until all calls have been placed; a tenth of a second for each if left out.
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub(crate) ramp: Option<u64>,
-    /// A process to watch: its id, or its name. May be repeated.
+    /// A process to watch: its id, or its name for all that bear it. May be repeated.
     #[arg(long = "pid")]
     pub(crate) processes: Vec<String>,
-    /// Gets the report.
-    #[arg(long)]
+    /// Gets the report as JSON.
+    #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     /// What is called sends back what it hears.
     #[arg(long, conflicts_with = "bedrock_listen")]
@@ -171,7 +172,7 @@ pub(crate) struct Bedrock {
     /// Where to write the certificate authority that clients must trust (AWS_CA_BUNDLE).
     #[arg(long)]
     pub(crate) ca_out: PathBuf,
-    /// Scenario file; the lab's own if left out.
+    /// Scenario file, of which the model is played; the lab's own if left out.
     #[arg(long)]
     pub(crate) scenario: Option<PathBuf>,
     /// The model greets, and from then on says every sound that it hears: what `phone-lab chaos --compose` needs.
@@ -184,7 +185,8 @@ pub(crate) struct Bedrock {
     /// How quick the model is: real, fast or slow.
     #[arg(long, default_value = "real")]
     pub(crate) profile: Profile,
-    /// What goes wrong in every session: NAME, NAME=VALUE, either with @MOMENT. May be repeated.
+    /// What goes wrong in every session, such as reset@sent:3, refuse=throttled or padding; docs/phone-lab.md has them
+    /// all. May be repeated.
     #[arg(long = "fault", value_name = "FAULT")]
     pub(crate) faults: Vec<Fault>,
     /// How likely each fault strikes a session, from 0 to 1.
@@ -193,7 +195,7 @@ pub(crate) struct Bedrock {
     /// Seed of everything that is drawn; drawn itself if left out.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// Numbers of rules that are not to be enforced, with commas between them.
+    /// Numbers of rules that are not to be enforced, with commas between them; docs/phone-lab.md says which can be.
     #[arg(long, value_name = "RULES")]
     pub(crate) waive: Option<Waived>,
     /// Sessions at a time.

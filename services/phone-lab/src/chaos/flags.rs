@@ -16,22 +16,22 @@ use crate::line;
 /// The command's flags.
 #[derive(Args, Clone, Debug)]
 pub struct Flags {
-    /// How many edges to start.
+    /// How many edges to start, at most 16.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     edges: u8,
-    /// How many workers to start.
+    /// How many workers to start, at most 16.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     workers: u8,
-    /// How many calls to keep up.
+    /// How many calls to keep up, at most 1000.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     calls: u16,
-    /// For how long.
+    /// For how many seconds, from 5 to 3600.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=3600))]
     seconds: u64,
     /// Who is killed.
     #[arg(long, default_value = "any")]
     kill: Target,
-    /// How often, such as 10s.
+    /// How often, such as 10s; not under 1s.
     #[arg(long, default_value = "10s", value_parser = every)]
     every: Duration,
     /// With what.
@@ -52,7 +52,7 @@ pub struct Flags {
     /// Folder that gets a log for each process; none are kept if left out.
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
-    /// Gets the report.
+    /// Gets the report as JSON.
     #[arg(long)]
     pub(super) json: Option<PathBuf>,
     #[command(flatten)]

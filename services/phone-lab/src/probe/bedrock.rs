@@ -67,7 +67,7 @@ pub struct Options {
     /// How long to wait for a service that says nothing.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     patience: Duration,
-    /// Gets the report.
+    /// Gets the report as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
 }

@@ -34,7 +34,7 @@ pub struct Options {
     /// The account's auth token, to know what was signed; of a comma list the first.
     #[arg(long, env = "TWILIO_AUTH_TOKEN", hide_env_values = true)]
     auth_token: String,
-    /// Gets what was seen.
+    /// Gets what was seen as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
 }
