@@ -26,6 +26,7 @@ pub mod words;
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write,
     sync::{Arc, atomic::AtomicU32},
     time::{Duration, Instant},
 };
@@ -56,7 +57,10 @@ pub use self::{
     processes::Processes,
     report::Report,
 };
-use crate::twilio::{self, url::Url};
+use crate::{
+    show::tell,
+    twilio::{self, url::Url},
+};
 
 /// Reserved for examples (RFC 6761): nobody resolves it, and nothing needs to.
 const PUBLIC_URL: &str = "https://voice.example.test";
@@ -72,6 +76,9 @@ const TICK: Duration = Duration::from_millis(20);
 pub async fn run(flags: Flags) -> anyhow::Result<bool> {
     let json = flags.json.clone();
     let chaos = Chaos::try_from(flags)?;
+    // Before the run: its result is not to be lost for want of a folder.
+    let json =
+        json.map(|file| fs::File::create(&file).with_context(|| format!("--json {}", file.display()))).transpose()?;
     let lifecycle = Lifecycle::default();
     lifecycle.listen_for_signals()?;
     let (mut hang_up, stop) = (signal(SignalKind::hangup())?, lifecycle.soft_stop().clone());
@@ -79,11 +86,11 @@ pub async fn run(flags: Flags) -> anyhow::Result<bool> {
         hang_up.recv().await;
         stop.cancel();
     });
-    println!("{}", table::plan(&chaos.outline, &chaos.outline.plan()));
+    tell(format!("{}\n", table::plan(&chaos.outline, &chaos.outline.plan())));
     let report = chaos.run(lifecycle.soft_stop().clone()).await?;
-    print!("{report}");
-    if let Some(file) = json {
-        fs::write(&file, serde_json::to_vec_pretty(&report)?).with_context(|| file.display().to_string())?;
+    tell(&report);
+    if let Some(mut file) = json {
+        file.write_all(&serde_json::to_vec_pretty(&report)?)?;
     }
     Ok(report.is_good())
 }

@@ -7,6 +7,7 @@
 mod call;
 
 use std::{
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -78,6 +79,9 @@ impl Play {
     /// If there is no such call, nothing listens at the edge, the model cannot be served, or a file cannot be written.
     pub async fn run(mut self, stop: &CancellationToken) -> anyhow::Result<Run> {
         self.check_names()?;
+        if let Some(out) = &self.out {
+            fs::create_dir_all(out).with_context(|| format!("--out {}", out.display()))?;
+        }
         let placed = Placed { at: Clock.now(), wall: Clock.wall() };
         let mut entropy = Entropy::from_seed(self.seed);
         let (mut calls, mut not_played) = (Vec::new(), Vec::new());

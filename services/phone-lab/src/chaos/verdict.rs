@@ -14,7 +14,10 @@ use super::{
     plan::{Role, Victim},
     words::Reader,
 };
-use crate::twilio::{CallEnd, CallReport, Utterance};
+use crate::{
+    oracle::over_at,
+    twilio::{CallEnd, CallReport, Utterance},
+};
 
 /// What a character lasts.
 const CHARACTER: Duration = Duration::from_millis(20);
@@ -111,7 +114,7 @@ type At = (u32, Duration);
 /// being ended from outside was planned.
 pub(super) fn judge(placed: &Placed, sessions: Option<&[CallSession]>, struck: &[Struck], stopped: bool) -> Verdict {
     let report = &placed.report;
-    let ended = report.timeline.last().map_or(Duration::ZERO, |event| event.at);
+    let ended = over_at(report);
     let cut = stopped && report.end == CallEnd::EndedByRest;
     let counts_until = if cut { ended.saturating_sub(LINGER) } else { ended };
     let mut said = whole_words(&report.said, placed.call);

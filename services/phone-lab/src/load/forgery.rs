@@ -37,7 +37,8 @@ impl Display for Forgery {
     }
 }
 
-/// What became of forged requests. Sockets are not tried where no document says where they are.
+/// What became of forged requests. Where a request that is Twilio's gets no stream either, a refusal shows nothing: none is
+/// counted, and sockets are not tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Forgeries {
     /// Taken for Twilio's: a document that connects a stream was answered, or the socket opened.
@@ -60,7 +61,9 @@ pub(super) async fn try_all(settings: &Settings, entropy: &mut Entropy) -> Forge
     {
         forgeries.book(forgery, ask(settings, signing, entropy).await.is_some());
     }
-    let Some(socket) = ask(settings, Signing::Right, entropy).await else { return forgeries };
+    let Some(socket) = ask(settings, Signing::Right, entropy).await else {
+        return Forgeries { refused: Vec::new(), ..forgeries };
+    };
     for (forgery, signing) in
         [(Forgery::UnsignedSocket, Signing::Missing), (Forgery::ForgedSocket, Signing::WrongToken)]
     {
