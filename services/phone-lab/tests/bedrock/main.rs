@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "tests and their helpers fail where they stand")]
 
 mod conversation;
+#[path = "../documentation/mod.rs"]
+mod documentation;
 mod faults;
 mod http1;
 mod kept;

@@ -1,8 +1,10 @@
 //! The tables of rules and behaviours in the documentation are complete, and say of each what is true.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::collections::BTreeSet;
 
 use phone_lab::bedrock::Waived;
+
+use crate::documentation::{self, quoted, read, section};
 
 const RULES: u8 = 55;
 const BEHAVIOURS: u8 = 10;
@@ -12,22 +14,6 @@ struct Row {
     confidence: String,
     switches: Vec<String>,
     tests: Vec<String>,
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
-}
-
-/// What stands between backquotes.
-fn quoted(cell: &str) -> Vec<String> {
-    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-}
-
-/// What stands under this heading.
-fn section(name: &str) -> String {
-    let page = read("../../docs/phone-lab.md");
-    let found = page.split("\n## ").find(|text| text.starts_with(&format!("{name}\n")));
-    found.expect("a section of that name").to_owned()
 }
 
 /// The cells of a table's rows, headings included.
@@ -53,18 +39,6 @@ fn rows() -> Vec<Row> {
     table("Rules").into_iter().map(row).collect()
 }
 
-/// All Rust text below this folder of the crate.
-fn sources(folder: &Path, text: &mut String) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, text);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            text.push_str(&fs::read_to_string(path).unwrap());
-        }
-    }
-}
-
 #[test]
 fn the_table_has_every_rule_once_and_in_order() {
     let numbers: Vec<_> = rows().iter().map(|row| row.number).collect();
@@ -73,15 +47,7 @@ fn the_table_has_every_rule_once_and_in_order() {
 
 /// The names of all tests of the simulated Bedrock.
 fn tests() -> BTreeSet<String> {
-    let mut text = String::new();
-    for folder in ["src/bedrock", "tests/bedrock"] {
-        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut text);
-    }
-    let after = text.split("#[test]\n").skip(1).chain(text.split("#[tokio::test]\n").skip(1));
-    let name = |code: &str| {
-        Some(code.trim_start().trim_start_matches("async ").strip_prefix("fn ")?.split('(').next()?.into())
-    };
-    after.filter_map(name).collect()
+    documentation::tests(["src/bedrock", "tests/bedrock"], ["#[test]\n", "#[tokio::test]\n"])
 }
 
 #[test]

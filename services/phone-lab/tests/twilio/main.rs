@@ -7,6 +7,8 @@
 mod callbacks;
 mod calls;
 mod dialling;
+#[path = "../documentation/mod.rs"]
+mod documentation;
 mod edge;
 mod faults;
 mod listing;

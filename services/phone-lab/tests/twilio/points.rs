@@ -1,6 +1,8 @@
 //! The table of points in the documentation is complete, and every test it names exists. So is the table of codes.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, path::Path};
+
+use crate::documentation::{self, quoted, read, section};
 
 const POINTS: u8 = 29;
 
@@ -8,21 +10,6 @@ struct Row {
     number: u8,
     places: Vec<String>,
     tests: Vec<String>,
-}
-
-fn read(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
-}
-
-fn section(title: &str) -> String {
-    let page = read("../../docs/phone-lab.md");
-    let found = page.split("\n## ").find(|section| section.starts_with(&format!("{title}\n")));
-    found.unwrap_or_else(|| panic!("no section {title:?}")).to_owned()
-}
-
-/// What stands between backquotes.
-fn quoted(cell: &str) -> Vec<String> {
-    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 fn rows() -> Vec<Row> {
@@ -35,32 +22,9 @@ fn rows() -> Vec<Row> {
     section("Point by point").lines().filter_map(row).collect()
 }
 
-/// All Rust text below this folder of the crate.
-fn sources(folder: &Path, text: &mut String) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, text);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            text.push_str(&fs::read_to_string(path).unwrap());
-        }
-    }
-}
-
 /// The names of all tests of the simulated Twilio.
 fn tests() -> BTreeSet<String> {
-    let mut text = String::new();
-    for folder in ["src/twilio", "tests/twilio"] {
-        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut text);
-    }
-    let mut names = BTreeSet::new();
-    for attribute in ["#[test]\n", "#[tokio::test(start_paused = true)]\n"] {
-        for code in text.split(attribute).skip(1) {
-            let function = code.trim_start().trim_start_matches("async ").strip_prefix("fn ");
-            names.extend(function.and_then(|function| function.split('(').next()).map(str::to_owned));
-        }
-    }
-    names
+    documentation::tests(["src/twilio", "tests/twilio"], ["#[test]\n", "#[tokio::test(start_paused = true)]\n"])
 }
 
 #[test]
