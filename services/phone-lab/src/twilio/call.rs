@@ -362,7 +362,7 @@ impl Call {
 fn answers_later(action: &Action) -> bool {
     match action {
         Action::Request(_) | Action::Reject { .. } | Action::Fail(_) => true,
-        Action::Dial(order) => order.answer_on_bridge,
+        Action::Dial(order) => order.terms.answer_on_bridge,
         Action::OpenStream { .. }
         | Action::Prompt(_)
         | Action::Gather(_)

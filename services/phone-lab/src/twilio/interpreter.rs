@@ -6,12 +6,12 @@
 
 mod stream;
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use super::{
     codes,
     report::Finding,
-    twiml::{self, Dial, Document, Enqueue, Gather, Leg, Method, Prompt, Target, Verb},
+    twiml::{self, Dial, DialTerms, Document, Enqueue, Gather, Leg, Method, Prompt, Target, Verb},
     url::Url,
 };
 
@@ -66,18 +66,8 @@ pub enum Action {
 pub struct DialOrder {
     /// Who.
     pub legs: Vec<DialLeg>,
-    /// How long it rings.
-    pub timeout: Duration,
-    /// How long the parties may talk.
-    pub time_limit: Duration,
-    /// Whether a call that was not answered yet is answered only when somebody is connected.
-    pub answer_on_bridge: bool,
-    /// Whether a star that the caller presses ends it.
-    pub hangup_on_star: bool,
-    /// Whether one is called after the other.
-    pub sequential: bool,
-    /// Who seems to call, if it is not the caller.
-    pub caller_id: Option<String>,
+    /// On which terms.
+    pub terms: DialTerms,
 }
 
 /// Somebody to dial, and who is told of it.
@@ -300,11 +290,10 @@ impl Interpreter {
     }
 
     fn dial(&mut self, dial: Dial) -> Action {
-        let Dial { action, timeout, time_limit, answer_on_bridge, hangup_on_star, sequential, caller_id, targets } =
-            dial;
+        let Dial { action, terms, targets } = dial;
         self.action = action;
         let legs = targets.into_iter().map(|leg| self.leg(leg)).collect();
-        Action::Dial(DialOrder { legs, timeout, time_limit, answer_on_bridge, hangup_on_star, sequential, caller_id })
+        Action::Dial(DialOrder { legs, terms })
     }
 
     fn leg(&mut self, Leg { target, screen, send_digits, status_callback, events, detection }: Leg) -> DialLeg {

@@ -102,6 +102,15 @@ pub struct Stream {
 pub struct Dial {
     /// Requested when the dialled leg is over; without it the next verb runs.
     pub action: Option<Request>,
+    /// On which terms.
+    pub terms: DialTerms,
+    /// Who is called.
+    pub targets: Vec<Leg>,
+}
+
+/// On which terms somebody is brought in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialTerms {
     /// How long it rings.
     pub timeout: Duration,
     /// How long the parties may talk.
@@ -114,8 +123,6 @@ pub struct Dial {
     pub sequential: bool,
     /// Who seems to call; the caller unless told.
     pub caller_id: Option<String>,
-    /// Who is called.
-    pub targets: Vec<Leg>,
 }
 
 /// Somebody to dial, and who is told how that goes.

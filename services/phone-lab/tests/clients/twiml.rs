@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use phone_lab::twilio::twiml::{
-    Connect, Dial, Enqueue, Gather, Leg, LegDetection, Method, Prompt, Request, Stream, Target, Verb, parse,
+    Connect, Dial, DialTerms, Enqueue, Gather, Leg, LegDetection, Method, Prompt, Request, Stream, Target, Verb, parse,
 };
 
 use crate::client::{Language, run};
@@ -56,12 +56,14 @@ fn dial() -> Dial {
     };
     Dial {
         action: Some(get("/dialled")),
-        timeout: Duration::from_secs(20),
-        time_limit: Duration::from_secs(60),
-        answer_on_bridge: true,
-        hangup_on_star: true,
-        sequential: true,
-        caller_id: Some("+15550100100".into()),
+        terms: DialTerms {
+            timeout: Duration::from_secs(20),
+            time_limit: Duration::from_secs(60),
+            answer_on_bridge: true,
+            hangup_on_star: true,
+            sequential: true,
+            caller_id: Some("+15550100100".into()),
+        },
         targets: vec![leg(Target::Sip("sip:agent@pbx.example.test?X-A=b&X-C=d".into())), watched],
     }
 }
@@ -70,12 +72,14 @@ fn dial() -> Dial {
 fn dial_number() -> Dial {
     Dial {
         action: None,
-        timeout: Duration::from_secs(30),
-        time_limit: Duration::from_hours(4),
-        answer_on_bridge: false,
-        hangup_on_star: false,
-        sequential: false,
-        caller_id: None,
+        terms: DialTerms {
+            timeout: Duration::from_secs(30),
+            time_limit: Duration::from_hours(4),
+            answer_on_bridge: false,
+            hangup_on_star: false,
+            sequential: false,
+            caller_id: None,
+        },
         targets: vec![leg(number())],
     }
 }

@@ -49,7 +49,7 @@ fn unanswered(human: &Human, ring_limit: Duration) -> (CallStatus, u16, Duration
 impl Call {
     /// Rings everybody at once, or one after the other, until somebody is connected.
     pub(super) async fn dial(&mut self, order: DialOrder) -> Result<Ended, Left> {
-        let mut rounds: Vec<Vec<DialLeg>> = if order.sequential {
+        let mut rounds: Vec<Vec<DialLeg>> = if order.terms.sequential {
             order.legs.iter().map(|leg| vec![leg.clone()]).collect()
         } else {
             vec![order.legs.clone()]
@@ -75,18 +75,18 @@ impl Call {
         let to_sip = matches!(legs.first(), Some(DialLeg { target: Target::Sip(_), .. }));
         let ringing: Vec<_> = legs.into_iter().map(|leg| self.ring(order, leg)).collect();
         let answers = ringing.iter().enumerate().filter_map(|(place, leg)| Some((place, leg.human.party()?)));
-        let first = answers.filter(|(_, party)| party.after < order.timeout).min_by_key(|(_, party)| party.after);
-        let ends = ringing.iter().map(|leg| unanswered(&leg.human, order.timeout));
+        let first = answers.filter(|(_, party)| party.after < order.terms.timeout).min_by_key(|(_, party)| party.after);
+        let ends = ringing.iter().map(|leg| unanswered(&leg.human, order.terms.timeout));
         let last = ends.max_by_key(|(_, _, after)| *after);
         self.dialling = Some(Dialling { ringing, to_sip, leg: None, bridged: false });
         let Some((place, party)) = first else {
             let (status, sip_response, after) = last.unwrap_or((CallStatus::Failed, 404, Duration::ZERO));
             self.phone.silence(after).await?;
-            return Ok((false, self.end_dial(order.timeout, status, sip_response)));
+            return Ok((false, self.end_dial(order.terms.timeout, status, sip_response)));
         };
         self.phone.silence(party.after).await?;
         let connected = self.connect(order, place, party).await?;
-        Ok((connected, self.end_dial(order.timeout, CallStatus::Completed, 200)))
+        Ok((connected, self.end_dial(order.terms.timeout, CallStatus::Completed, 200)))
     }
 
     /// Somebody has answered, and the others need not ring any longer.
@@ -95,7 +95,7 @@ impl Call {
         let Ringing { order: leg_order, progress, updates, .. } = dialling.ringing.remove(place);
         dialling.to_sip = matches!(leg_order.target, Target::Sip(_));
         for mut other in std::mem::take(&mut dialling.ringing) {
-            let (status, sip_response, after) = unanswered(&other.human, order.timeout);
+            let (status, sip_response, after) = unanswered(&other.human, order.terms.timeout);
             let over = after <= party.after && status != CallStatus::NoAnswer;
             let (status, sip_response) = if over { (status, sip_response) } else { (CallStatus::Canceled, 487) };
             other.progress.ended(status, sip_response);
@@ -114,7 +114,7 @@ impl Call {
         }
         self.answer();
         let Some(mut leg) = self.dialling.as_mut().and_then(|dialling| dialling.leg.take()) else { return Ok(false) };
-        let parted = self.talk(&mut leg, order.time_limit, order.hangup_on_star).await;
+        let parted = self.talk(&mut leg, order.terms.time_limit, order.terms.hangup_on_star).await;
         if let Some(dialling) = &mut self.dialling {
             (dialling.leg, dialling.bridged) = (Some(leg), true);
         }
@@ -127,7 +127,7 @@ impl Call {
         let parent = self.progress.identity();
         let identity = Identity {
             call_sid: CallSid::draw(&mut self.entropy),
-            from: order.caller_id.as_ref().unwrap_or(&parent.from).clone(),
+            from: order.terms.caller_id.as_ref().unwrap_or(&parent.from).clone(),
             to: leg.target.address().to_owned(),
             direction: Direction::OutboundDial,
             parent: Some(parent.call_sid.clone()),

@@ -45,8 +45,8 @@ fn the_other_verbs_are_read() {
     let (dials, others): (Vec<_>, Vec<_>) = verbs(body).into_iter().partition(|verb| matches!(verb, Verb::Dial(_)));
     assert_eq!(others, expected);
     let [Verb::Dial(dial)] = &dials[..] else { panic!("{dials:?}") };
-    assert_eq!((dial.timeout, dial.time_limit), (Duration::from_secs(20), Duration::from_secs(4 * 3600)));
-    assert_eq!((dial.answer_on_bridge, dial.hangup_on_star, dial.sequential), (false, false, false));
+    assert_eq!((dial.terms.timeout, dial.terms.time_limit), (Duration::from_secs(20), Duration::from_secs(4 * 3600)));
+    assert_eq!((dial.terms.answer_on_bridge, dial.terms.hangup_on_star, dial.terms.sequential), (false, false, false));
     assert_eq!(dial.targets.iter().map(|leg| leg.target.clone()).collect::<Vec<_>>(), targets);
     assert!(dial.targets.iter().all(|leg| leg.events == ["completed"] && leg.screen.is_none()));
 }
@@ -121,8 +121,8 @@ fn a_leg_is_read_with_its_screening_its_keys_and_its_detection() {
         <Number url="/whisper" method="GET" sendDigits="ww12" machineDetection="DetectMessageEnd"
             amdStatusCallback="/amd">+15550101</Number></Dial>"#;
     let [Verb::Dial(dial)] = &verbs(body)[..] else { panic!("no dial") };
-    assert_eq!((dial.answer_on_bridge, dial.hangup_on_star, dial.sequential), (true, true, true));
-    assert_eq!((dial.time_limit, dial.caller_id.as_deref()), (Duration::from_secs(60), Some("+15550100")));
+    assert_eq!((dial.terms.answer_on_bridge, dial.terms.hangup_on_star, dial.terms.sequential), (true, true, true));
+    assert_eq!((dial.terms.time_limit, dial.terms.caller_id.as_deref()), (Duration::from_secs(60), Some("+15550100")));
     let leg = &dial.targets[0];
     assert_eq!(leg.screen, Some(Request { url: "/whisper".into(), method: Method::Get }));
     let callback = Some(Request { url: "/amd".into(), method: Method::Post });

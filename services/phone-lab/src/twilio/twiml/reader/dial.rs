@@ -9,7 +9,7 @@ use crate::twilio::{
     codes,
     report::Finding,
     resource::LONGEST_CALL,
-    twiml::{Dial, Leg, LegDetection, Request, Target, Verb, are_keys, is_e164},
+    twiml::{Dial, DialTerms, Leg, LegDetection, Request, Target, Verb, are_keys, is_e164},
 };
 
 const DIAL: &[&str] = &[
@@ -92,12 +92,14 @@ impl Reader {
         let method = self.method_or(node, "method", codes::DIAL_METHOD);
         Verb::Dial(Dial {
             action: node.attribute("action").map(|url| Request { url: url.to_owned(), method }),
-            timeout: Duration::from_secs(self.number(node, "timeout", 5..=600, 30, codes::DIAL_TIMEOUT)),
-            time_limit: Duration::from_secs(time_limit),
-            answer_on_bridge: self.flag(node, "answerOnBridge", codes::SCHEMA),
-            hangup_on_star: self.flag(node, "hangupOnStar", codes::DIAL_HANGUP_ON_STAR),
-            sequential: self.flag(node, "sequential", codes::SCHEMA),
-            caller_id,
+            terms: DialTerms {
+                timeout: Duration::from_secs(self.number(node, "timeout", 5..=600, 30, codes::DIAL_TIMEOUT)),
+                time_limit: Duration::from_secs(time_limit),
+                answer_on_bridge: self.flag(node, "answerOnBridge", codes::SCHEMA),
+                hangup_on_star: self.flag(node, "hangupOnStar", codes::DIAL_HANGUP_ON_STAR),
+                sequential: self.flag(node, "sequential", codes::SCHEMA),
+                caller_id,
+            },
             targets,
         })
     }
