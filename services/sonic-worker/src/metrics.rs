@@ -23,6 +23,7 @@ pub struct Metrics {
     ended: Counter<u64>,
     sessions: UpDownCounter<i64>,
     starts: Counter<u64>,
+    ends: Counter<u64>,
     interruptions: Counter<u64>,
     turn_latency: Histogram<f64>,
     tool_duration: Histogram<f64>,
@@ -72,6 +73,7 @@ impl Metrics {
             ended: count("offhook.worker.calls.ended", "Conversations ended, by outcome"),
             sessions: live("offhook.worker.sessions", "Model sessions open or opening"),
             starts: count("offhook.worker.session.starts", "Tries at opening a model session, by result"),
+            ends: count("offhook.worker.session.ends", "Model sessions that ended, by what ended them"),
             interruptions: count("offhook.worker.interruptions", "Times a caller interrupted the agent"),
             turn_latency: seconds(
                 "offhook.worker.turn.latency",
@@ -112,6 +114,11 @@ impl Metrics {
     /// A try at opening a session came to a result.
     pub fn session_start(&self, failure: Option<Failure>) {
         self.starts.add(1, &[KeyValue::new("result", failure.map_or("ok", Failure::as_str))]);
+    }
+
+    /// An open session's stream is over: as it was told to be, or through a failure.
+    pub fn session_ended(&self, failure: Option<Failure>) {
+        self.ends.add(1, &[KeyValue::new("kind", failure.map_or("closed", Failure::as_str))]);
     }
 
     /// The caller interrupted the agent.

@@ -7,7 +7,7 @@ use offhook_hosting::{clock::Clock, entropy::Entropy};
 use phone_lab::bedrock::Server;
 use sonic_worker::{
     agent::Agent,
-    bedrock::{Bedrock, BedrockConfig, ModelOutput, ModelStreams, read_ca_bundle},
+    bedrock::{Bedrock, BedrockConfig, ModelOutput, ModelStreams, OpenRequest, read_ca_bundle},
     nova::{ClientEvent, ModelId, Session},
     tools::Tools,
 };
@@ -50,7 +50,7 @@ async fn open(adapter: &Bedrock, seed: u64) -> (mpsc::Sender<ClientEvent>, Model
     for event in opening {
         input.send(event).await.unwrap();
     }
-    let output = adapter.open(events).await.unwrap();
+    let output = adapter.open(OpenRequest { input: events, not_in: None }).await.unwrap();
     (input, output)
 }
 

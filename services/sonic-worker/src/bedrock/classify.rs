@@ -27,8 +27,8 @@ pub(super) fn stream_failure<R>(error: &SdkError<StreamError, R>) -> Failure {
             StreamError::InternalServerException(_)
             | StreamError::ModelStreamErrorException(_)
             | StreamError::ServiceUnavailableException(_) => Failure::Unavailable,
-            StreamError::ModelTimeoutException(_) => Failure::TimedOut,
-            _ => Failure::Rejected,
+            StreamError::ModelTimeoutException(_) => Failure::SessionExpired,
+            _ => Failure::Unknown,
         },
         other => transport(other),
     }
@@ -58,8 +58,9 @@ fn modelled(error: &StartError) -> Option<Failure> {
         | StartError::ServiceUnavailableException(_) => Some(Failure::Unavailable),
         StartError::ModelTimeoutException(_) => Some(Failure::TimedOut),
         StartError::AccessDeniedException(_) => Some(Failure::AccessDenied),
-        StartError::ServiceQuotaExceededException(_) => Some(Failure::NoCapacity),
-        StartError::ResourceNotFoundException(_) | StartError::ValidationException(_) => Some(Failure::Rejected),
+        StartError::ServiceQuotaExceededException(_) => Some(Failure::Quota),
+        StartError::ResourceNotFoundException(_) => Some(Failure::NotFound),
+        StartError::ValidationException(_) => Some(Failure::BadInput),
         _ => None,
     }
 }
@@ -70,7 +71,7 @@ fn by_status(status: u16) -> Failure {
         429 => Failure::Throttled,
         401 | 403 => Failure::AccessDenied,
         500..=599 => Failure::Unavailable,
-        _ => Failure::Rejected,
+        _ => Failure::Unknown,
     }
 }
 
@@ -79,7 +80,7 @@ fn transport<E, R>(error: &SdkError<E, R>) -> Failure {
         SdkError::TimeoutError(_) => Failure::TimedOut,
         SdkError::DispatchFailure(failure) => dispatch(failure),
         SdkError::ResponseError(_) => Failure::Garbled,
-        _ => Failure::Rejected,
+        _ => Failure::Unknown,
     }
 }
 

@@ -6,16 +6,22 @@
 #[expect(clippy::wildcard_enum_match_arm, reason = "the SDK may add errors to its enums at any time")]
 mod classify;
 mod http_client;
+mod region;
 mod sdk;
 mod shards;
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::{
     http_client::read_ca_bundle,
+    region::Region,
     sdk::sdk_config,
     shards::{Bedrock, BedrockConfig},
 };
@@ -30,9 +36,18 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Opens streams to a model.
 pub trait ModelStreams: Send + Sync + 'static {
-    /// Opens one. `input` must hold the opening events already: the service answers only once it has read them.
-    /// When its sender is dropped, the input half ends by the book. Dropping the future gives the stream up.
-    fn open(&self, input: mpsc::Receiver<ClientEvent>) -> OpenFuture;
+    /// Opens one. Dropping the future gives the stream up.
+    fn open(&self, request: OpenRequest) -> OpenFuture;
+}
+
+/// What [`ModelStreams::open`] is asked for.
+#[derive(Debug)]
+pub struct OpenRequest {
+    /// What the model is to hear. Must hold the opening events already: the service answers only once it has read them.
+    /// When its sender is dropped, the input half ends by the book.
+    pub input: mpsc::Receiver<ClientEvent>,
+    /// A region in which it has just failed; taken only if there is no other.
+    pub not_in: Option<Region>,
 }
 
 /// What [`ModelStreams::open`] answers with.
@@ -46,11 +61,13 @@ pub struct StreamFailure {
     /// The service's own words or the error's, for the log. They speak of events, limits and connections, never of what
     /// was said.
     pub message: String,
+    /// Where; `None` if no region was tried.
+    pub region: Option<Region>,
 }
 
 impl From<Failure> for StreamFailure {
     fn from(kind: Failure) -> Self {
-        Self { kind, message: String::new() }
+        Self { kind, message: String::new(), region: None }
     }
 }
 
@@ -61,14 +78,30 @@ pub type SharedStreams = Arc<dyn ModelStreams>;
 #[derive(Debug)]
 pub struct ModelOutput {
     events: mpsc::Receiver<Result<ServerEvent, StreamFailure>>,
+    region: Region,
+    credentials_expire: Option<Instant>,
     _reader: Option<AbortOnDropHandle<()>>,
     _place: Option<OwnedSemaphorePermit>,
 }
 
 impl ModelOutput {
     /// Output that comes from a channel; for doubles of the model.
-    pub fn from_channel(events: mpsc::Receiver<Result<ServerEvent, StreamFailure>>) -> Self {
-        Self { events, _reader: None, _place: None }
+    pub fn from_channel(
+        events: mpsc::Receiver<Result<ServerEvent, StreamFailure>>,
+        region: Region,
+        credentials_expire: Option<Instant>,
+    ) -> Self {
+        Self { events, region, credentials_expire, _reader: None, _place: None }
+    }
+
+    /// Where the model is.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// When the credentials that sign this stream stop being good; `None`: they do not.
+    pub fn credentials_expire(&self) -> Option<Instant> {
+        self.credentials_expire
     }
 
     /// The next event; `None` when the stream has ended cleanly. After an error nothing more comes.

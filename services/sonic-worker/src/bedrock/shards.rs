@@ -30,7 +30,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, Span};
 
 use super::{
-    ModelOutput, ModelStreams, OPEN_DEADLINE, OUTPUT_CAPACITY, OpenFuture, StreamFailure, classify,
+    ModelOutput, ModelStreams, OPEN_DEADLINE, OUTPUT_CAPACITY, OpenFuture, OpenRequest, Region, StreamFailure,
+    classify,
     http_client::{self, H2Client},
     sdk::DEFAULT_REGION,
 };
@@ -59,6 +60,7 @@ pub struct BedrockConfig {
 #[derive(Debug)]
 pub struct Bedrock {
     model: ModelId,
+    region: Region,
     shards: Vec<Arc<Shard>>,
     clock: Clock,
 }
@@ -97,7 +99,7 @@ impl Bedrock {
         };
         // One more than needed: a broken connection must not take the last places with it.
         let shards = config.max_sessions.div_ceil(STREAMS_PER_CONNECTION) + 1;
-        Ok(Self { model: config.model, shards: (0..shards).map(shard).collect(), clock })
+        Ok(Self { model: config.model, region: Region::from(region), shards: (0..shards).map(shard).collect(), clock })
     }
 
     /// A place on the connection with the fewest streams, on one that has just failed only if there is no other.
@@ -125,17 +127,19 @@ impl Shard {
         let request = self.client.invoke_model_with_bidirectional_stream().model_id(model.as_str()).body(events.into());
         match tokio::time::timeout(OPEN_DEADLINE, request.send()).await {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => {
-                Err(StreamFailure { kind: classify::start_failure(&error), message: classify::message(&error) })
-            }
+            Ok(Err(error)) => Err(StreamFailure {
+                kind: classify::start_failure(&error),
+                message: classify::message(&error),
+                region: None,
+            }),
             Err(_) => Err(Failure::TimedOut.into()),
         }
     }
 }
 
 impl ModelStreams for Bedrock {
-    fn open(&self, input: mpsc::Receiver<ClientEvent>) -> OpenFuture {
-        let (place, model, clock) = (self.place(), self.model.clone(), self.clock);
+    fn open(&self, OpenRequest { input, not_in: _ }: OpenRequest) -> OpenFuture {
+        let (place, model, clock, region) = (self.place(), self.model.clone(), self.clock, self.region.clone());
         Box::pin(async move {
             let (shard, place) = place.ok_or(Failure::NoCapacity)?;
             let started = shard.start(&model, input).await;
@@ -146,7 +150,13 @@ impl ModelStreams for Bedrock {
             Span::current().record("aws.request_id", stream.request_id());
             let (sender, events) = mpsc::channel(OUTPUT_CAPACITY);
             let reader = tokio::spawn(forward_events(stream, sender).instrument(Span::current()));
-            Ok(ModelOutput { events, _reader: Some(AbortOnDropHandle::new(reader)), _place: Some(place) })
+            Ok(ModelOutput {
+                events,
+                region,
+                credentials_expire: None,
+                _reader: Some(AbortOnDropHandle::new(reader)),
+                _place: Some(place),
+            })
         })
     }
 }
@@ -177,8 +187,10 @@ async fn next_event(
         }
         Ok(Some(_)) => Some(Ok(ServerEvent::Unknown)),
         Ok(None) => None,
-        Err(error) => {
-            Some(Err(StreamFailure { kind: classify::stream_failure(&error), message: classify::message(&error) }))
-        }
+        Err(error) => Some(Err(StreamFailure {
+            kind: classify::stream_failure(&error),
+            message: classify::message(&error),
+            region: None,
+        })),
     }
 }

@@ -15,6 +15,7 @@ mod agent_turn;
 mod heard;
 mod keypad;
 mod leaving;
+mod limits;
 mod line;
 mod playback;
 mod ports;
@@ -39,6 +40,7 @@ use self::{
 };
 pub use self::{
     keypad::{InvalidKey, Key},
+    limits::Limits,
     ports::{Input, LegEnd, Output, ToolCall},
     turns::CallTime,
 };

@@ -255,7 +255,7 @@ fn a_start_that_takes_long_is_not_tried_for_ever() {
 
 #[test]
 fn a_refusal_that_cannot_change_is_not_tried_again() {
-    for failure in [Failure::AccessDenied, Failure::Rejected, Failure::NoCapacity] {
+    for failure in [Failure::AccessDenied, Failure::NotFound, Failure::NoCapacity] {
         let mut rig = Rig::opening();
         rig.outputs();
         assert_eq!(rig.handle(Input::StreamRefused(failure)), [Output::Refused, Output::Finished], "{failure}");

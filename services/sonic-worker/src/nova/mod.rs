@@ -7,7 +7,7 @@ mod input;
 mod output;
 mod session;
 
-pub use failure::Failure;
+pub use failure::{Failure, Remedy};
 pub use input::{ClientEvent, ToolSpec};
 pub use output::{GenerationStage, InvalidEvent, Role, ServerEvent, StopReason, ToolUseId, Usage};
 pub use session::{ModelId, Sensitivity, Session, Setup, Told, VoiceId};

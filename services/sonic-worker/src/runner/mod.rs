@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 
 use self::{model::Model, record::RecordWriter, running_tools::RunningTools};
 use crate::{
-    bedrock::{INPUT_CAPACITY, SharedStreams},
+    bedrock::{INPUT_CAPACITY, OpenRequest, SharedStreams},
     calls::{CallSid, RecordFiles, SharedStore},
     conversation::{Conversation, Input, LegEnd, Output},
     grpc::convert,
@@ -186,7 +186,8 @@ impl Runner {
             }
         }
         self.model_input = Some(input);
-        self.model = Model::open(self.services.streams.open(events), &self.services.metrics);
+        let request = OpenRequest { input: events, not_in: None };
+        self.model = Model::open(self.services.streams.open(request), &self.services.metrics);
     }
 
     fn forget_model(&mut self) {

@@ -4,7 +4,7 @@ use crate::{
     bedrock::{ModelOutput, OpenFuture, StreamFailure},
     conversation::Input,
     metrics::{Live, Metrics},
-    nova::ServerEvent,
+    nova::{Failure, ServerEvent},
 };
 
 /// What comes back from the model: nothing, a stream that is being opened, or an open one.
@@ -45,8 +45,14 @@ impl Model {
                     }
                     Input::Model(event)
                 }
-                Some(Err(failure)) => self.handle_broken(&failure, closing),
-                None => Input::StreamEnded(None),
+                Some(Err(failure)) => {
+                    metrics.session_ended((!closing).then_some(failure.kind));
+                    self.handle_broken(&failure, closing)
+                }
+                None => {
+                    metrics.session_ended((!closing).then_some(Failure::EndedEarly));
+                    Input::StreamEnded(None)
+                }
             },
         }
     }
@@ -58,14 +64,14 @@ impl Model {
                 self.state = State::Open(output);
                 Input::StreamOpened
             }
-            Err(StreamFailure { kind, message }) => {
+            Err(StreamFailure { kind, message, .. }) => {
                 self.in_span(|| info!(failure = %kind, error = message, "the model took no session"));
                 Input::StreamRefused(kind)
             }
         }
     }
 
-    fn handle_broken(&self, StreamFailure { kind, message }: &StreamFailure, closing: bool) -> Input {
+    fn handle_broken(&self, StreamFailure { kind, message, .. }: &StreamFailure, closing: bool) -> Input {
         // A stream that we are closing may end any way it likes.
         self.in_span(|| match closing {
             true => debug!(failure = %kind, error = message, "the model's stream did not end cleanly"),

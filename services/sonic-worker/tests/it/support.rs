@@ -12,7 +12,7 @@ use offhook_proto::voice::v1::{
 use serde_json::{Value, json};
 use sonic_worker::{
     agent::Agent,
-    bedrock::{ModelOutput, ModelStreams, OpenFuture, StreamFailure},
+    bedrock::{ModelOutput, ModelStreams, OpenFuture, OpenRequest, Region, StreamFailure},
     calls::{MemoryStore, RecordFiles},
     grpc::{CallsService, ConversationsService, Questions, Worker},
     metrics::Metrics,
@@ -158,7 +158,7 @@ struct Doubles {
 }
 
 impl ModelStreams for Doubles {
-    fn open(&self, input: mpsc::Receiver<ClientEvent>) -> OpenFuture {
+    fn open(&self, OpenRequest { input, .. }: OpenRequest) -> OpenFuture {
         let refusal = self.refusals.lock().unwrap().pop();
         let doubles = self.doubles.clone();
         Box::pin(async move {
@@ -167,7 +167,7 @@ impl ModelStreams for Doubles {
             }
             let (output, events) = mpsc::channel(64);
             doubles.send(ModelDouble { input, output }).await.unwrap();
-            Ok(ModelOutput::from_channel(events))
+            Ok(ModelOutput::from_channel(events, Region::from("us-east-1"), None))
         })
     }
 }
