@@ -148,7 +148,13 @@ impl AgentTurn {
 
     /// The turn as it goes into the record; `pace` learns from it.
     pub(super) fn into_turn(self, time: CallTime, pace: &mut Pace) -> Turn {
-        let (text, heard) = (self.speech.said(), self.speech.heard(self.heard, *pace));
+        self.turn(0, time, pace)
+    }
+
+    /// The turn as it will be if nothing more is said and the audio is played up to `position`; `pace` learns from it.
+    pub(super) fn turn(&self, position: u64, time: CallTime, pace: &mut Pace) -> Turn {
+        let heard = if self.cut.is_some() { self.heard } else { self.heard.max(position) };
+        let (text, heard) = (self.speech.said(), self.speech.heard(heard, *pace));
         pace.learn(&self.speech);
         let cut = self.cut.filter(|_| heard != text);
         let latency_ms = self.latency.map(|latency| u32::try_from(latency.as_millis()).unwrap_or(u32::MAX));

@@ -92,11 +92,16 @@ impl Pressed {
         &self.0
     }
 
-    /// As the model is told of it. Single keys, because it reads a row of digits as a number.
+    /// As the model is told of it.
     pub(super) fn told(&self) -> String {
-        let keys: Vec<String> = self.0.chars().map(String::from).collect();
-        format!("The caller pressed {} on the keypad.", keys.join(" "))
+        told(&self.0)
     }
+}
+
+/// What the model is told of these keys. Single keys, because it reads a row of digits as a number.
+pub(super) fn told(keys: &str) -> String {
+    let keys: Vec<String> = keys.chars().map(String::from).collect();
+    format!("The caller pressed {} on the keypad.", keys.join(" "))
 }
 
 #[cfg(test)]

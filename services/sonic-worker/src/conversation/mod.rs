@@ -17,6 +17,11 @@ mod keypad;
 mod leaving;
 mod limits;
 mod line;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "a session is told of what was said before it once it can be renewed")
+)]
+mod memory;
 mod playback;
 mod ports;
 mod tool_calls;

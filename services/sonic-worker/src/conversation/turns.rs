@@ -170,6 +170,18 @@ impl Turns {
         waiting.into_iter().map(|next| self.turn(next)).collect()
     }
 
+    /// All turns that have not come out yet, as they will be once the audio has been played up to `position`. They still
+    /// come out.
+    #[cfg_attr(not(test), expect(dead_code, reason = "as the memory it is for"))]
+    pub(super) fn unsettled(&self, position: u64) -> Vec<Turn> {
+        let mut pace = self.pace;
+        let turn = |waiting: &Waiting| match waiting {
+            Waiting::Caller(turn) => turn.clone(),
+            Waiting::Agent(agent) => agent.turn(position, self.time, &mut pace),
+        };
+        self.waiting.iter().map(turn).collect()
+    }
+
     fn turn(&mut self, waiting: Waiting) -> Turn {
         match waiting {
             Waiting::Caller(turn) => turn,

@@ -3,11 +3,14 @@
 //! Pure: no sockets, tasks or clock. Facts about the wire and where they come from: `README.md` beside this file.
 
 mod failure;
+mod history;
 mod input;
 mod output;
 mod session;
 
 pub use failure::{Failure, Remedy};
+pub(crate) use history::ending;
+pub use history::{HistoryLimits, HistoryRole, Message, sanitise};
 pub use input::{ClientEvent, ToolSpec};
 pub use output::{GenerationStage, InvalidEvent, Role, ServerEvent, StopReason, ToolUseId, Usage};
 pub use session::{ModelId, Sensitivity, Session, Setup, Told, VoiceId};

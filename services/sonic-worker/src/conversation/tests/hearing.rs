@@ -153,3 +153,24 @@ fn an_edge_that_tells_no_positions_holds_the_record_up_only_so_long() {
     assert_eq!(heard(&rig), [("Hello.", "", false)]);
     assert_eq!((rig.turns().len(), rig.turns()[0].cut_at), (2, None));
 }
+
+#[test]
+fn what_is_not_settled_yet_is_told_as_far_as_it_will_have_been_heard() {
+    let mut rig = Rig::live();
+    rig.model(says_for("One two three four.", 1_900));
+    rig.now += Duration::from_secs(1);
+    rig.handle(Input::Heard { sample: 400, epoch: 0 });
+    rig.model(caller_said("hello"));
+    rig.model(says("Not yet heard."));
+    let texts = |rig: &Rig, position| -> Vec<String> {
+        let unsettled = rig.conversation.turns.unsettled(position);
+        unsettled.into_iter().map(|turn| turn.heard.unwrap_or(turn.text)).collect()
+    };
+    assert_eq!(texts(&rig, 0), ["One", "hello", ""]);
+    assert_eq!(texts(&rig, 800), ["One two", "hello", ""]);
+    assert_eq!(texts(&rig, 1_900), ["One two three four.", "hello", ""]);
+    rig.model(interrupted());
+    assert_eq!(texts(&rig, 1_900), ["One", "hello", ""], "what was cut is not played any more");
+    rig.later(500);
+    assert_eq!((texts(&rig, 1_900), rig.turns().len()), (vec![], 3), "it was not taken out before");
+}
