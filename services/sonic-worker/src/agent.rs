@@ -18,10 +18,14 @@ pub struct Agent {
     pub sensitivity: Sensitivity,
     /// What a caller hears from Twilio when the model cannot be had.
     pub apology: String,
+    /// Instead, before a human's phone rings, where there is one.
+    pub hand_over: String,
 }
 
 /// Bound on one reply. 1,024 was found to leave replies without any speech.
 const MAX_TOKENS: u32 = 4_096;
+/// Why a call is handed over that the model cannot serve.
+const UNAVAILABLE: &str = "The assistant is not available.";
 /// Starts the agent speaking. Instruction-like text is answered as conversation, so it is a greeting.
 const OPENING_TEXT: &str = "hi";
 
@@ -42,6 +46,8 @@ impl Agent {
             sensitivity: Sensitivity::default(),
             apology: "We are sorry, we cannot help you right now. Please call again in a few minutes. Goodbye."
                 .to_owned(),
+            hand_over: "I am sorry, I cannot go on. Please hold the line while I connect you to a colleague."
+                .to_owned(),
         }
     }
 
@@ -53,8 +59,17 @@ impl Agent {
             sensitivity: self.sensitivity,
             max_tokens: MAX_TOKENS,
             tools,
-            opening_text: Some(OPENING_TEXT.to_owned()),
         }
+    }
+
+    /// What makes the agent speak first, as if the caller had said it.
+    pub fn opening_text(&self) -> &str {
+        OPENING_TEXT
+    }
+
+    /// What to do with a caller whom the model cannot serve, where there is a human who can.
+    pub fn hand_over(&self) -> NextStep {
+        NextStep::Transfer { reason: Some(UNAVAILABLE.to_owned()), say: Some(self.hand_over.clone()) }
     }
 
     /// What to do with a caller whom the model cannot serve.

@@ -9,6 +9,7 @@ use opentelemetry::{
 
 use crate::{
     calls::{Entry, Outcome, Speaker, ToolRun, Turn},
+    conversation::Cause,
     nova::{Failure, Usage},
 };
 
@@ -24,6 +25,7 @@ pub struct Metrics {
     sessions: UpDownCounter<i64>,
     starts: Counter<u64>,
     ends: Counter<u64>,
+    switches: Counter<u64>,
     interruptions: Counter<u64>,
     turn_latency: Histogram<f64>,
     tool_duration: Histogram<f64>,
@@ -74,6 +76,7 @@ impl Metrics {
             sessions: live("offhook.worker.sessions", "Model sessions open or opening"),
             starts: count("offhook.worker.session.starts", "Tries at opening a model session, by result"),
             ends: count("offhook.worker.session.ends", "Model sessions that ended, by what ended them"),
+            switches: count("offhook.worker.session.switches", "Times one session took over from another, by cause"),
             interruptions: count("offhook.worker.interruptions", "Times a caller interrupted the agent"),
             turn_latency: seconds(
                 "offhook.worker.turn.latency",
@@ -124,6 +127,15 @@ impl Metrics {
     /// The caller interrupted the agent.
     pub fn interrupted(&self) {
         self.interruptions.add(1, &[]);
+    }
+
+    /// One model session took over from another.
+    pub fn switched(&self, cause: Cause) {
+        let cause = match cause {
+            Cause::Renewal => "renewal",
+            Cause::Failure(failure) => failure.as_str(),
+        };
+        self.switches.add(1, &[KeyValue::new("cause", cause)]);
     }
 
     /// Pieces of audio were dropped, if any were.

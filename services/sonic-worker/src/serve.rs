@@ -23,6 +23,7 @@ use crate::{
     bedrock::Bedrock,
     calls::MemoryStore,
     config::Config,
+    conversation::Limits,
     grpc::{CallsService, ConversationsService, Questions, Worker},
     metrics::Metrics,
     runner::Services,
@@ -64,6 +65,7 @@ pub async fn run(
         store: Arc::new(MemoryStore::new(clock)),
         files: config.call_records,
         prices: config.prices,
+        limits: Limits::default(),
         metrics: Metrics::new(&telemetry.meter("sonic-worker")),
         clock,
     };

@@ -13,6 +13,7 @@ mod shards;
 use std::{
     pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -105,7 +106,7 @@ impl ModelOutput {
     }
 
     /// The next event; `None` when the stream has ended cleanly. After an error nothing more comes.
-    pub async fn recv(&mut self) -> Option<Result<ServerEvent, StreamFailure>> {
-        self.events.recv().await
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<ServerEvent, StreamFailure>>> {
+        self.events.poll_recv(context)
     }
 }

@@ -29,6 +29,7 @@ pub(super) struct AgentTurn {
     ended_at: Instant,
     heard: u64,
     cut: Option<Cut>,
+    broke_off_at: Option<Instant>,
     /// Nothing that matters is to be expected after this.
     settle_at: Instant,
 }
@@ -51,6 +52,7 @@ impl AgentTurn {
             ended_at: now,
             heard: 0,
             cut: None,
+            broke_off_at: None,
             settle_at: now + UNHEARD_FOR,
         }
     }
@@ -114,6 +116,15 @@ impl AgentTurn {
         }
     }
 
+    /// The model is gone, or was left, before the turn was over. What there is of it is still heard.
+    pub(super) fn broke_off(&mut self, now: Instant) {
+        if self.is_open {
+            self.speech.broken_off();
+            self.broke_off_at = Some(now);
+            self.is_open = false;
+        }
+    }
+
     /// The caller interrupted when the audio had been played up to `position`.
     pub(super) fn interrupt(&mut self, position: u64, now: Instant) {
         if self.cut.is_some() {
@@ -157,6 +168,7 @@ impl AgentTurn {
         let (text, heard) = (self.speech.said(), self.speech.heard(heard, *pace));
         pace.learn(&self.speech);
         let cut = self.cut.filter(|_| heard != text);
+        let broke_off_at = self.broke_off_at.filter(|_| heard != text);
         let latency_ms = self.latency.map(|latency| u32::try_from(latency.as_millis()).unwrap_or(u32::MAX));
         Turn {
             speaker: Speaker::Agent,
@@ -165,7 +177,7 @@ impl AgentTurn {
             heard: Some(heard),
             at: time.at(self.at),
             interrupted: cut.is_some_and(|cut| cut.by_the_caller),
-            cut_at: cut.map(|cut| time.at(cut.at)),
+            cut_at: cut.map(|cut| cut.at).or(broke_off_at).map(|at| time.at(at)),
             latency_ms,
         }
     }

@@ -5,27 +5,35 @@
 //! Nothing that arrives from outside can panic here, and every path ends in [`Output::Finished`].
 //!
 //! ```text
-//! Opening ──opened──▶ Live ──hung up, leg lost, model lost, stopped──▶ Closing ──stream ended, 2 s──▶ Finished
-//!    │ ▲                                                                  ▲
-//!    │ └─ pause ─ Retrying                                                │
-//!    └─refused, leg lost──────────────────────────────────────────────────┘
+//! Opening ──opened──▶ Live ──hung up, leg lost, no model to be had, stopped──▶ Closing ──streams ended, 2 s──▶ Finished
+//!    └─refused, leg lost───────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Within `Live`, one model session follows another ([`handover`]):
+//!
+//! ```text
+//!          pause ◀──failed── opening ──▶ ready ──boundary, loss──▶ current ──▶ former ──proof, 10 s──▶ ending ──▶ gone
+//!            └──────────────────▲                                     └──lost──▶ gone
 //! ```
 
 mod agent_turn;
+mod debt;
+mod filler;
+mod handover;
 mod heard;
 mod keypad;
 mod leaving;
 mod limits;
 mod line;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "a session is told of what was said before it once it can be renewed")
-)]
 mod memory;
+mod model;
 mod playback;
 mod ports;
+mod recovery;
+mod sessions;
 mod tool_calls;
 mod turns;
+mod voice;
 
 use std::{
     collections::VecDeque,
@@ -34,107 +42,127 @@ use std::{
 };
 
 use offhook_hosting::entropy::Entropy;
-use serde_json::Value;
 
 use self::{
-    keypad::Keypad,
-    leaving::Leaving,
-    playback::Playback,
-    tool_calls::{Requested, ToolCalls},
-    turns::Turns,
+    debt::Debt, filler::Filler, handover::CLOSE_DEADLINE, keypad::Keypad, leaving::Leaving, memory::Memory,
+    playback::Playback, recovery::Recovery, sessions::Sessions, tool_calls::ToolCalls, turns::Turns,
+    voice::CallerVoice,
 };
 pub use self::{
     keypad::{InvalidKey, Key},
     limits::Limits,
-    ports::{Input, LegEnd, Output, ToolCall},
+    ports::{Cause, Input, LegEnd, Output, ToolCall},
+    sessions::SessionNo,
     turns::CallTime,
 };
 use crate::{
     agent::Agent,
     calls::{Entry, NextStep, Outcome, Turn},
-    nova::{Failure, ServerEvent, Session, Setup, Told, ToolSpec, ToolUseId, Usage},
+    nova::{Failure, HistoryLimits, Setup, ToolSpec},
     prices::Prices,
+    tools::SUPPORT,
 };
 
-/// Tries at opening a model session before the caller is told that it does not work.
-const OPEN_TRIES: u32 = 3;
 /// The caller has waited long enough by then: a start that fails later is the last.
 const RETRY_FOR: Duration = Duration::from_secs(4);
-/// The pause before another try is drawn from zero to this, doubled each time.
-const RETRY_PAUSE: Duration = Duration::from_millis(250);
-/// A model that took the session and then says nothing at all is as good as none; slow ones have taken 10 s to speak, but
-/// not to begin.
-const FIRST_WORD_WITHIN: Duration = Duration::from_secs(10);
-/// How long a closed session may take to end its stream. Its place counts against the account's quota until then.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// A conversation on one leg.
 #[derive(Debug)]
 pub struct Conversation {
     agent: Arc<Agent>,
     setup: Setup,
+    prices: Prices,
+    limits: Limits,
     entropy: Entropy,
     phase: Phase,
-    retry_until: Instant,
-    session: Session,
+    /// When something happened last.
+    now: Instant,
     edge_is_there: bool,
-    /// Whether an input stream to the model is there to be written to.
-    streaming: bool,
+    sessions: Sessions,
+    recovery: Recovery,
+    /// Why the next session is needed, if not for the age of this one.
+    cause: Option<Cause>,
+    /// The live session was lost for a noise that might have been words.
+    stalled_for_noise: bool,
+    /// Up to here the agent's audio is of a session that is not the live one, which does not know when it is interrupted.
+    not_its_own_until: Option<u64>,
+    debt: Debt,
+    memory: Memory,
+    filler: Filler,
     pcm: Vec<u8>,
+    voice: CallerVoice,
+    /// The caller's audio came last then.
+    heard_caller_at: Instant,
+    /// When to look whether the model needs silence in its place.
+    silence_due_at: Instant,
     playback: Playback,
     keypad: Keypad,
     turns: Turns,
     tools: ToolCalls,
-    prices: Prices,
-    usage: Usage,
     leaving: Option<Leaving>,
     outputs: VecDeque<Output>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Phase {
+    /// No session has been there yet.
     Opening {
-        attempt: u32,
-    },
-    Retrying {
-        attempt: u32,
-        at: Instant,
-    },
-    Live {
-        /// The model has not said anything yet and must by then; `None` once it has.
-        answer_by: Option<Instant>,
-    },
-    Closing {
         until: Instant,
     },
+    Live,
+    Closing,
     Finished,
+}
+
+/// What a conversation is to be.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Who answers.
+    pub agent: Arc<Agent>,
+    /// What the agent can do.
+    pub tools: Vec<ToolSpec>,
+    /// What tokens cost.
+    pub prices: Prices,
+    /// How long things may take.
+    pub limits: Limits,
 }
 
 impl Conversation {
     /// Begins by opening a model session.
-    pub fn new(agent: Arc<Agent>, tools: Vec<ToolSpec>, prices: Prices, time: CallTime, mut entropy: Entropy) -> Self {
+    pub fn new(Terms { agent, tools, prices, limits }: Terms, time: CallTime, entropy: Entropy) -> Self {
         let mut setup = agent.setup(tools);
         setup.system_prompt.push_str(keypad::EXPLAINED);
-        let (session, opening) = Session::open(&setup, entropy.fork());
-        Self {
-            turns: Turns::new(time, setup.opening_text.clone()),
+        let now = time.started;
+        let mut conversation = Self {
+            turns: Turns::new(time),
             tools: ToolCalls::new(time),
             agent,
             setup,
+            prices,
+            limits,
             entropy,
-            phase: Phase::Opening { attempt: 1 },
-            retry_until: time.started + RETRY_FOR,
-            session,
+            phase: Phase::Opening { until: now + RETRY_FOR },
+            now,
             edge_is_there: true,
-            streaming: true,
+            sessions: Sessions::default(),
+            recovery: Recovery::default(),
+            cause: None,
+            stalled_for_noise: false,
+            not_its_own_until: None,
+            debt: Debt::to_greet(),
+            memory: Memory::new(HistoryLimits::default()),
+            filler: Filler::default(),
             pcm: Vec::new(),
+            voice: CallerVoice::default(),
+            heard_caller_at: now,
+            silence_due_at: now,
             playback: Playback::default(),
             keypad: Keypad::default(),
-            prices,
-            usage: Usage::default(),
             leaving: None,
-            outputs: VecDeque::from([Output::OpenStream(opening)]),
-        }
+            outputs: VecDeque::new(),
+        };
+        conversation.open_next(false, now);
+        conversation
     }
 
     /// What to do next, in order.
@@ -142,33 +170,40 @@ impl Conversation {
         self.outputs.pop_front()
     }
 
-    /// When [`Input::Deadline`] is due, unless something else happens first.
+    /// When [`Input::Deadline`] is due, unless something else happens first. Always later than what was handled last.
     pub fn poll_deadline(&self) -> Option<Instant> {
-        let phase = match self.phase {
-            Phase::Retrying { at, .. } => Some(at),
-            Phase::Closing { until } => Some(until),
-            Phase::Live { answer_by } => {
-                let leave_at = self.leaving.as_ref().map(|leaving| leaving.deadline(self.playback.is_heard_out()));
-                answer_by.into_iter().chain(leave_at).chain(self.keypad.deadline()).min()
-            }
-            Phase::Opening { .. } | Phase::Finished => None,
-        };
-        phase.into_iter().chain(self.tools.deadline()).chain(self.turns.deadline()).min()
+        let live = matches!(self.phase, Phase::Live).then(|| self.live_deadlines());
+        let finished = matches!(self.phase, Phase::Finished);
+        let always = self.sessions.deadlines(&self.limits).chain(self.turns.deadline()).chain(self.tools.deadline());
+        // What is due already was looked at, and nothing can be done about it until something happens.
+        let due = live.into_iter().flatten().chain(always).filter(|at| *at > self.now);
+        due.min().filter(|_| !finished)
+    }
+
+    fn live_deadlines(&self) -> impl Iterator<Item = Instant> {
+        let leave_at = self.leaving.as_ref().map(|leaving| leaving.deadline(self.playback.is_heard_out()));
+        let stalled_at = self.sessions.current.as_ref().and(self.debt.stalled_at(self.limits.stall_after));
+        let deadlines =
+            [leave_at, stalled_at, self.keypad.deadline(), self.filler.deadline(), Some(self.silence_due_at)];
+        deadlines.into_iter().flatten()
     }
 
     /// Takes in what happened.
     pub fn handle(&mut self, input: Input, now: Instant) {
+        self.now = now;
         match input {
-            Input::CallerAudio(mulaw) => self.handle_caller_audio(mulaw),
+            Input::CallerAudio(mulaw) => self.handle_caller_audio(mulaw, now),
             Input::Pressed(key) => self.handle_pressed(key, now),
             Input::Heard { sample, epoch } => self.handle_heard(sample, epoch, now),
             Input::LegEnded(end) => self.handle_leg_ended(end, now),
-            Input::StreamOpened => self.handle_opened(now),
-            Input::StreamRefused(failure) => self.handle_refused(failure, now),
-            Input::Model(event) => self.handle_model(event, now),
-            Input::StreamEnded(_) => self.handle_stream_ended(now),
+            Input::StreamOpened { session, credentials_expire } => self.handle_opened(session, credentials_expire, now),
+            Input::StreamRefused { session, failure } => self.handle_stream_ended(session, failure, now),
+            Input::StreamEnded { session, failure } => {
+                self.handle_stream_ended(session, failure.unwrap_or(Failure::EndedEarly), now);
+            }
+            Input::Model { session, event } => self.handle_model(session, event, now),
             Input::ToolFinished { id, result } => self.handle_tool_finished(&id, result, now),
-            Input::Stop => self.finish(Outcome::Stopped, self.agent.apologise(), now),
+            Input::Stop => self.finish(Outcome::Stopped, self.fallback(), now),
             Input::Deadline => {}
         }
         self.handle_deadlines(now);
@@ -176,144 +211,40 @@ impl Conversation {
         self.note(settled);
     }
 
-    fn handle_opened(&mut self, now: Instant) {
-        if !matches!(self.phase, Phase::Opening { .. }) {
-            return;
-        }
-        self.phase = Phase::Live { answer_by: Some(now + FIRST_WORD_WITHIN) };
-        self.outputs.push_back(Output::Accepted);
-        self.outputs.extend(self.session.handle_opened().into_iter().map(Output::Send));
-    }
-
-    fn handle_refused(&mut self, failure: Failure, now: Instant) {
-        self.streaming = false;
-        match self.phase {
-            Phase::Opening { attempt }
-                if failure.is_worth_a_retry() && attempt < OPEN_TRIES && now < self.retry_until =>
-            {
-                let longest = RETRY_PAUSE * 2_u32.pow(attempt - 1);
-                let pause = Duration::from_millis(self.entropy.between(0, longest.as_millis() as u64));
-                self.phase = Phase::Retrying { attempt: attempt + 1, at: now + pause };
-            }
-            Phase::Opening { .. } => {
-                self.note_end(Outcome::ModelRefused, self.agent.apologise(), now);
-                self.outputs.push_back(Output::Refused);
-                self.end();
-            }
-            Phase::Closing { .. } => self.end(),
-            Phase::Retrying { .. } | Phase::Live { .. } | Phase::Finished => {}
-        }
-    }
-
-    fn handle_model(&mut self, event: ServerEvent, now: Instant) {
-        if let Phase::Live { answer_by } = &mut self.phase {
-            *answer_by = None;
-        }
-        let Some(told) = self.session.handle_event(event) else { return };
-        // Tokens are counted to the end, also of a session that is closing.
-        if matches!(self.phase, Phase::Live { .. }) || matches!(told, Told::Usage(_)) {
-            self.handle_told(told, now);
-        }
-    }
-
-    fn handle_told(&mut self, told: Told, now: Instant) {
-        match told {
-            Told::CallerSaid(text) => {
-                self.leaving.iter_mut().for_each(|leaving| leaving.caller_speaks(now));
-                self.turns.caller_said(text, now);
-            }
-            Told::AgentSays(sentence) => {
-                self.leaving.take_if(|leaving| leaving.is_called_off_by_an_answer());
-                self.leaving.iter_mut().for_each(|leaving| leaving.agent_speaks(now));
-                self.turns.agent_says(&sentence, self.playback.epoch(), now);
-            }
-            Told::AgentSpoke(text) => self.turns.agent_spoke(&text),
-            Told::AgentAudio(pcm) => self.speak(&pcm, now),
-            Told::AgentSentenceEnded => self.turns.agent_sentence_ended(now),
-            Told::AgentTurnEnded => {
-                self.turns.agent_sentence_ended(now);
-                self.turns.agent_turn_ended();
-            }
-            Told::Interrupted => self.hush(now),
-            Told::ToolWanted { id, name, input } => self.handle_tool_wanted(id, name, input, now),
-            Told::Usage(usage) => self.usage = usage,
-        }
-    }
-
-    fn handle_tool_wanted(&mut self, id: ToolUseId, name: String, input: Value, now: Instant) {
-        match self.tools.request(&self.setup.tools, id.clone(), name, input, now) {
-            Requested::Run(call) => self.outputs.push_back(Output::RunTool(call)),
-            Requested::Leave { next_step, result } => {
-                self.answer_tool(&id, result, now);
-                if self.leaving.as_ref().is_none_or(|leaving| leaving.yields_to(&next_step)) {
-                    self.leaving = Some(Leaving::new(next_step, now));
-                }
-            }
-            Requested::Refused { result } => self.answer_tool(&id, result, now),
-            Requested::Again => {}
-        }
-    }
-
-    fn handle_tool_finished(&mut self, id: &ToolUseId, result: Value, now: Instant) {
-        if matches!(self.phase, Phase::Live { .. }) {
-            self.answer_tool(id, result, now);
-        }
-    }
-
-    fn answer_tool(&mut self, id: &ToolUseId, result: Value, now: Instant) {
-        let Some(run) = self.tools.finish(id, result, now) else { return };
-        let told = self.session.tool_result(id, run.result.as_ref().unwrap_or(&Value::Null));
-        self.outputs.extend(told.into_iter().map(Output::Send));
-        self.outputs.push_back(Output::Note(Entry::Tool(run)));
-    }
-
-    fn handle_stream_ended(&mut self, now: Instant) {
-        self.streaming = false;
-        match self.phase {
-            Phase::Live { .. } => self.finish(Outcome::ModelFailed, self.agent.apologise(), now),
-            Phase::Opening { .. } => self.handle_refused(Failure::EndedEarly, now),
-            Phase::Closing { .. } => self.end(),
-            Phase::Retrying { .. } | Phase::Finished => {}
-        }
-    }
-
     fn handle_deadlines(&mut self, now: Instant) {
-        for (id, result) in self.tools.overdue(now) {
-            self.answer_tool(&id, result, now);
-            self.outputs.push_back(Output::StopTool(id));
+        self.give_up_on_tools(now);
+        if matches!(self.phase, Phase::Live) {
+            self.advance_line(now);
+            let heard_out = self.playback.is_heard_out();
+            if let Some(left) = self.leaving.take_if(|leaving| leaving.deadline(heard_out) <= now) {
+                self.finish(left.outcome(), left.into_next_step(), now);
+            }
         }
-        match self.phase {
-            Phase::Retrying { attempt, at } if at <= now => self.retry(attempt),
-            Phase::Closing { until } if until <= now => {
-                self.outputs.push_back(Output::AbandonStream);
-                self.end();
-            }
-            Phase::Live { answer_by } => {
-                if let Some(pressed) = self.keypad.collected(now) {
-                    self.tell_pressed(&pressed, now);
-                }
-                let heard_out = self.playback.is_heard_out();
-                if let Some(left) = self.leaving.take_if(|leaving| leaving.deadline(heard_out) <= now) {
-                    self.finish(left.outcome(), left.into_next_step(), now);
-                } else if answer_by.is_some_and(|by| by <= now) {
-                    self.finish(Outcome::ModelFailed, self.agent.apologise(), now);
-                }
-            }
-            Phase::Opening { .. } | Phase::Retrying { .. } | Phase::Closing { .. } | Phase::Finished => {}
+        if matches!(self.phase, Phase::Opening { .. } | Phase::Live) {
+            self.advance_sessions(now);
+        }
+        self.advance_ending(now);
+        if matches!(self.phase, Phase::Closing) {
+            self.finish_when_all_ended();
         }
     }
 
-    fn retry(&mut self, attempt: u32) {
-        let (session, opening) = Session::open(&self.setup, self.entropy.fork());
-        self.session = session;
-        self.streaming = true;
-        self.phase = Phase::Opening { attempt };
-        self.outputs.push_back(Output::OpenStream(opening));
+    /// A human if there is one to be reached, else a sentence.
+    fn fallback(&self) -> NextStep {
+        let can_transfer = self.setup.tools.iter().any(|tool| tool.name == SUPPORT);
+        if can_transfer { self.agent.hand_over() } else { self.agent.apologise() }
     }
 
-    /// The conversation is over: writes down how and what comes next, tells the edge, and closes the model's session.
+    /// The model took no session: the leg is over before it began.
+    fn refuse(&mut self, now: Instant) {
+        self.note_end(Outcome::ModelRefused, self.fallback(), now);
+        self.outputs.push_back(Output::Refused);
+        self.close(now);
+    }
+
+    /// The conversation is over: writes down how and what comes next, tells the edge, and closes the model's sessions.
     fn finish(&mut self, outcome: Outcome, next_step: NextStep, now: Instant) {
-        if matches!(self.phase, Phase::Closing { .. } | Phase::Finished) {
+        if matches!(self.phase, Phase::Closing | Phase::Finished) {
             return;
         }
         // What breaks while the agent is leaving does not change where the call was to go.
@@ -325,12 +256,24 @@ impl Conversation {
         if self.edge_is_there {
             self.outputs.push_back(Output::Next(next_step));
         }
-        if self.streaming {
-            self.outputs.extend(self.session.close().into_iter().map(Output::Send));
-            self.outputs.push_back(Output::EndInput);
-            self.phase = Phase::Closing { until: now + CLOSE_DEADLINE };
-        } else {
-            self.end();
+        self.close(now);
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.phase = Phase::Closing;
+        for session in self.sessions.take_open() {
+            self.retire(session, now);
+        }
+        for ending in &mut self.sessions.ending {
+            ending.until = ending.until.max(now + CLOSE_DEADLINE);
+        }
+        self.finish_when_all_ended();
+    }
+
+    fn finish_when_all_ended(&mut self) {
+        if self.sessions.ending.is_empty() {
+            self.phase = Phase::Finished;
+            self.outputs.push_back(Output::Finished);
         }
     }
 
@@ -348,16 +291,11 @@ impl Conversation {
         self.outputs.push_back(Output::Note(Entry::Ended { at, outcome, next_step }));
     }
 
-    /// Everything is over; the tokens are known only now.
-    fn end(&mut self) {
-        self.phase = Phase::Finished;
-        let (usage, cost) = (self.usage, self.prices.cost(self.usage));
-        self.outputs.push_back(Output::Note(Entry::Usage { usage, cost }));
-        self.outputs.push_back(Output::Finished);
-    }
-
     fn note(&mut self, turns: impl IntoIterator<Item = Turn>) {
-        self.outputs.extend(turns.into_iter().map(|turn| Output::Note(Entry::Turn(turn))));
+        for turn in turns {
+            self.memory.note_turn(&turn);
+            self.outputs.push_back(Output::Note(Entry::Turn(turn)));
+        }
     }
 }
 

@@ -32,6 +32,11 @@ impl Playback {
         first_sample
     }
 
+    /// How much was sent so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// When all that was sent will have been played, if nothing holds it up.
     pub(super) fn plays_until(&self, now: Instant) -> Instant {
         self.plays_until.map_or(now, |until| until.max(now))

@@ -1,7 +1,9 @@
+use std::time::Instant;
+
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::Key;
+use super::{Key, SessionNo};
 use crate::{
     agent::Agent,
     calls::{Entry, NextStep, Outcome},
@@ -25,13 +27,33 @@ pub enum Input {
     /// The phone's side is gone.
     LegEnded(LegEnd),
     /// The model answered: it takes the session.
-    StreamOpened,
+    StreamOpened {
+        /// Which.
+        session: SessionNo,
+        /// When the credentials it was opened with stop being good; `None`: they do not.
+        credentials_expire: Option<Instant>,
+    },
     /// The model took no session.
-    StreamRefused(Failure),
+    StreamRefused {
+        /// Which.
+        session: SessionNo,
+        /// Why.
+        failure: Failure,
+    },
     /// The model said something.
-    Model(ServerEvent),
-    /// The model's stream is over, cleanly or not.
-    StreamEnded(Option<Failure>),
+    Model {
+        /// In which session.
+        session: SessionNo,
+        /// What.
+        event: ServerEvent,
+    },
+    /// A model's stream is over, cleanly or not.
+    StreamEnded {
+        /// Of which session.
+        session: SessionNo,
+        /// Why, unless cleanly.
+        failure: Option<Failure>,
+    },
     /// A tool has a result for the model.
     ToolFinished {
         /// Which request.
@@ -80,16 +102,25 @@ impl LegEnd {
 /// What a conversation wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
-    /// Open a model stream with these events queued in it, and answer with `StreamOpened` or `StreamRefused`.
-    OpenStream(Vec<ClientEvent>),
+    /// Open a model stream, and answer with `StreamOpened` or `StreamRefused`.
+    OpenStream {
+        /// For this session.
+        session: SessionNo,
+        /// These are to be queued in it before it is awaited.
+        opening: Vec<ClientEvent>,
+        /// Not where the last one failed, if there is another region.
+        elsewhere: bool,
+    },
     /// Send to the model; never dropped. Also while the stream is being opened.
-    Send(ClientEvent),
+    Send(SessionNo, ClientEvent),
     /// Send to the model, or drop it when the model is far behind.
-    SendAudio(ClientEvent),
+    SendAudio(SessionNo, ClientEvent),
     /// Nothing more goes to the model: end the input half, then wait for `StreamEnded`.
-    EndInput,
+    EndInput(SessionNo),
     /// Drop the model's stream as it is.
-    AbandonStream,
+    AbandonStream(SessionNo),
+    /// Another session is the live one now; for the statistics.
+    Switched(Cause),
     /// Tell the edge that the agent is there.
     Accepted,
     /// Tell the edge that the model took no session; the leg is over.
@@ -118,6 +149,15 @@ pub enum Output {
     Next(NextStep),
     /// Everything is done.
     Finished,
+}
+
+/// Why one session took over from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The age of the session, or of its credentials.
+    Renewal,
+    /// It broke, or fell silent.
+    Failure(Failure),
 }
 
 /// A tool to be run.

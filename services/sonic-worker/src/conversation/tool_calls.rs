@@ -101,6 +101,11 @@ impl ToolCalls {
         overdue.map(|(id, _)| (id.clone(), json!({ "error": "the tool did not answer in time" }))).collect()
     }
 
+    /// Whether the model waits for a result.
+    pub(super) fn is_running(&self) -> bool {
+        !self.running.is_empty()
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.running.values().map(|running| running.since + LONGEST_RUN).min()
     }
@@ -115,4 +120,10 @@ impl ToolCalls {
         let duration_ms = u32::try_from(now.duration_since(since).as_millis()).unwrap_or(u32::MAX);
         ToolRun { name, input, result, started_at: self.time.at(since), duration_ms }
     }
+}
+
+/// A result in words, for a session that has not asked for it.
+pub(super) fn told_late(ToolRun { name, result, .. }: &ToolRun) -> String {
+    let result = result.as_ref().unwrap_or(&Value::Null);
+    format!("The tool {name} answered: {result}")
 }

@@ -47,20 +47,26 @@ enum Waiting {
 }
 
 impl Turns {
-    pub(super) fn new(time: CallTime, sent_text: Option<String>) -> Self {
-        Self { time, sent_text, caller_said: None, pace: Pace::default(), waiting: VecDeque::new() }
+    pub(super) fn new(time: CallTime) -> Self {
+        Self { time, sent_text: None, caller_said: None, pace: Pace::default(), waiting: VecDeque::new() }
     }
 
     pub(super) fn time(&self) -> CallTime {
         self.time
     }
 
-    /// The caller's words, unless they are the echo of a text that was sent.
-    pub(super) fn caller_said(&mut self, text: String, now: Instant) {
+    /// The caller's words, unless they are the echo of a text that was sent. Whether they are the caller's.
+    pub(super) fn caller_said(&mut self, text: String, now: Instant) -> bool {
         if self.sent_text.as_deref().is_some_and(|sent| is_echo(sent, &text)) {
-            return;
+            return false;
         }
         self.begin_caller_turn(TurnKind::Speech, text, now);
+        true
+    }
+
+    /// The model was told this, or nothing new; it is nothing that the caller said.
+    pub(super) fn told(&mut self, text: Option<String>) {
+        self.sent_text = text;
     }
 
     /// The caller pressed keys, of which the model was told in these words.
@@ -131,6 +137,13 @@ impl Turns {
         self.agents().for_each(|agent| agent.handle_heard(position, epoch, now));
     }
 
+    /// The model is gone in the middle of a turn, or was left.
+    pub(super) fn broke_off(&mut self, now: Instant) {
+        if let Some(agent) = self.newest() {
+            agent.broke_off(now);
+        }
+    }
+
     /// The caller interrupted when the agent had been heard up to `position`.
     pub(super) fn interrupted(&mut self, position: u64, now: Instant) {
         if let Some(agent) = self.newest() {
@@ -172,7 +185,6 @@ impl Turns {
 
     /// All turns that have not come out yet, as they will be once the audio has been played up to `position`. They still
     /// come out.
-    #[cfg_attr(not(test), expect(dead_code, reason = "as the memory it is for"))]
     pub(super) fn unsettled(&self, position: u64) -> Vec<Turn> {
         let mut pace = self.pace;
         let turn = |waiting: &Waiting| match waiting {

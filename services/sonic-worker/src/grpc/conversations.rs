@@ -19,7 +19,7 @@ use super::{
 use crate::{
     agent::Agent,
     calls::{CallRecord, Outcome},
-    conversation::{CallTime, Conversation, Input},
+    conversation::{CallTime, Conversation, Input, Terms},
     metrics::RefusedLeg,
     nova::Usage,
     prices::Cost,
@@ -173,7 +173,8 @@ impl Leg {
             warn!(%error, "the call has no record");
         }
         let tools = services.tools.specs(start.transfer_available);
-        let conversation = Conversation::new(agent, tools, services.prices, time, entropy);
+        let terms = Terms { agent, tools, prices: services.prices, limits: services.limits };
+        let conversation = Conversation::new(terms, time, entropy);
         let metrics = services.metrics.clone();
         let inputs = from_edge.filter_map(move |message| {
             let input: Option<Input> = message.map_or_else(|status| Some(convert::broken(&status)), convert::input);

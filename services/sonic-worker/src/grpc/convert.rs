@@ -159,8 +159,6 @@ fn tool_run(run: ToolRun) -> wire::ToolRun {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use jiff::Timestamp;
     use offhook_hosting::{clock::Clock, entropy::Entropy};
     use proptest::prelude::*;
@@ -169,7 +167,7 @@ mod tests {
     use super::*;
     use crate::{
         agent::Agent,
-        conversation::{CallTime, Conversation, Output},
+        conversation::{CallTime, Conversation, Limits, Output, Terms},
         prices::Prices,
         tools::Tools,
     };
@@ -209,8 +207,10 @@ mod tests {
             let now = Clock.now();
             let time = CallTime { started: now, started_at: Timestamp::UNIX_EPOCH };
             let tools = Tools::built_in(Clock).specs(true);
-            let mut conversation = Conversation::new(Arc::new(Agent::demo()), tools, Prices::default(), time, Entropy::from_seed(1));
-            conversation.handle(Input::StreamOpened, now);
+            let terms = Terms { agent: Agent::demo().into(), tools, prices: Prices::default(), limits: Limits::default() };
+            let mut conversation = Conversation::new(terms, time, Entropy::from_seed(1));
+            let Some(Output::OpenStream { session, .. }) = conversation.poll_output() else { panic!("no stream") };
+            conversation.handle(Input::StreamOpened { session, credentials_expire: None }, now);
             let mut next_steps = 0;
             for bytes in messages {
                 if let Some(input) = wire::FromEdge::decode(&*bytes).ok().and_then(input) {

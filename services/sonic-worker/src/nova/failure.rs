@@ -25,6 +25,8 @@ pub enum Failure {
     Reset,
     /// The stream ended although the session had not. A reset without an error reads like this too.
     EndedEarly,
+    /// The model says nothing although it should.
+    Stalled,
     /// The stream carried something that is no event stream.
     Garbled,
     /// The service's content filter stopped the conversation.
@@ -69,9 +71,12 @@ impl Failure {
     pub fn remedy(self) -> Remedy {
         match self {
             // Credentials are asked for again when they were refused as expired.
-            Self::SessionExpired | Self::Idle | Self::Reset | Self::EndedEarly | Self::CredentialsExpired => {
-                Remedy::Renew
-            }
+            Self::SessionExpired
+            | Self::Idle
+            | Self::Reset
+            | Self::EndedEarly
+            | Self::Stalled
+            | Self::CredentialsExpired => Remedy::Renew,
             Self::Throttled | Self::ModelFailed | Self::Unstable | Self::Garbled | Self::NoCapacity => Remedy::Later,
             Self::Quota | Self::Unavailable | Self::TimedOut | Self::PeerGone => Remedy::Elsewhere,
             Self::Filtered => Remedy::Rephrase,
@@ -103,6 +108,7 @@ impl Failure {
             Self::Idle => "idle",
             Self::Reset => "reset",
             Self::EndedEarly => "ended_early",
+            Self::Stalled => "stalled",
             Self::Garbled => "garbled",
             Self::Filtered => "filtered",
             Self::HistoryTooLong => "history_too_long",

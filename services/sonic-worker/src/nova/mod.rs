@@ -13,4 +13,4 @@ pub(crate) use history::ending;
 pub use history::{HistoryLimits, HistoryRole, Message, sanitise};
 pub use input::{ClientEvent, ToolSpec};
 pub use output::{GenerationStage, InvalidEvent, Role, ServerEvent, StopReason, ToolUseId, Usage};
-pub use session::{ModelId, Sensitivity, Session, Setup, Told, VoiceId};
+pub use session::{Beginning, ModelId, Sensitivity, Session, Setup, Told, VoiceId};

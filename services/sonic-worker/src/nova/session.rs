@@ -6,12 +6,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    ClientEvent, GenerationStage, Role, ServerEvent, StopReason, ToolSpec, ToolUseId, Usage,
+    ClientEvent, GenerationStage, Message, Role, ServerEvent, StopReason, ToolSpec, ToolUseId, Usage,
     input::{self, AudioInput},
 };
 
 /// Interactive text needs at least 68 ms of audio before it (measured in public reports); 100 ms at 8 kHz PCM16.
 const PRIMING_SILENCE: [u8; 1600] = [0; 1600];
+/// Audio that was kept back goes out in pieces of a fifth of a second.
+const REPLAY_PIECE: usize = 3_200;
 /// The least that keeps an audio block from being empty: 20 ms.
 const LEAST_SILENCE: [u8; 320] = [0; 320];
 /// A model's id, as Bedrock lists it.
@@ -83,8 +85,17 @@ pub struct Setup {
     pub max_tokens: u32,
     /// What it can do.
     pub tools: Vec<ToolSpec>,
-    /// Conversational text that makes the agent speak first. `None`: it waits for the caller.
-    pub opening_text: Option<String>,
+}
+
+/// What a session hears of when it begins to listen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Beginning {
+    /// The conversation before it, as [`super::sanitise`] shapes it.
+    pub history: Vec<Message>,
+    /// What the caller has said and no session has understood, as little-endian PCM16.
+    pub caller_audio: Vec<u8>,
+    /// Conversational text that the model is to answer at once. `None`: it waits for the caller.
+    pub text: Option<String>,
 }
 
 /// What the model tells, freed of the wire's framing.
@@ -92,6 +103,8 @@ pub struct Setup {
 pub enum Told {
     /// The caller's words, once they are complete.
     CallerSaid(String),
+    /// What was taken for the caller's voice had no words in it.
+    CallerSaidNothing,
     /// The sentence that the agent begins to speak.
     AgentSays(String),
     /// Words that the agent has spoken, a sentence or the beginning of one. Comes seconds after the voice, or never.
@@ -120,13 +133,13 @@ pub enum Told {
 /// One model session, from its first event to its last: makes sure that what is sent is always in an order the model
 /// accepts, and reads what comes back.
 ///
-/// Calling order: [`Session::open`]'s events go out before the answer is awaited; [`Session::handle_opened`] once the
-/// answer is there; then audio, results and [`Session::handle_event`] as they come; [`Session::close`] once, however
-/// the call ended. Events come out in the order they must be sent, and nothing may be sent between those of one call.
+/// Calling order: [`Session::open`]'s events go out before the answer is awaited; [`Session::begin`] once the answer is
+/// there and the session is needed; then audio, results and [`Session::handle_event`] as they come; [`Session::close`]
+/// once, however the call ended. Events come out in the order they must be sent, and nothing may be sent between those of
+/// one call.
 #[derive(Debug)]
 pub struct Session {
     prompt: String,
-    opening_text: Option<String>,
     entropy: Entropy,
     state: State,
     block: Block,
@@ -157,7 +170,6 @@ impl Session {
         events.extend(input::text_block(&prompt, &system, "SYSTEM", false, &setup.system_prompt));
         let session = Self {
             prompt,
-            opening_text: setup.opening_text.clone(),
             entropy,
             state: State::Opening,
             block: Block::None,
@@ -167,15 +179,20 @@ impl Session {
         (session, events)
     }
 
-    /// The model answered: opens the caller's audio and lets the agent speak first.
-    pub fn handle_opened(&mut self) -> Vec<ClientEvent> {
+    /// Tells the model what was before and opens the caller's audio. Nothing when it has begun already.
+    pub fn begin(&mut self, Beginning { history, caller_audio, text }: Beginning) -> Vec<ClientEvent> {
         if !matches!(self.state, State::Opening) {
             return Vec::new();
         }
-        let mut events = self.start_audio(&PRIMING_SILENCE);
-        if let Some(text) = self.opening_text.take() {
-            events.extend(self.text(&text));
+        let mut events = Vec::new();
+        // Before any audio, and not interactive: it would be answered as if it were said now.
+        for message in &history {
+            let content = self.entropy.uuid().to_string();
+            events.extend(input::text_block(&self.prompt, &content, message.role.as_str(), false, &message.text));
         }
+        events.extend(self.start_audio(&PRIMING_SILENCE));
+        events.extend(caller_audio.chunks(REPLAY_PIECE).filter_map(|piece| self.audio(piece)));
+        events.extend(text.iter().flat_map(|text| self.text(text)));
         events
     }
 
@@ -277,6 +294,7 @@ impl Session {
         };
         match (role, stage) {
             _ if reason == StopReason::Interrupted && !interrupted => Some(Told::Interrupted),
+            (Role::User, _) if text.trim().is_empty() => Some(Told::CallerSaidNothing),
             _ if text.trim().is_empty() => None,
             (Role::User, _) => Some(Told::CallerSaid(text)),
             (Role::Assistant, GenerationStage::Speculative) => Some(Told::AgentSays(text)),
@@ -321,13 +339,16 @@ mod tests {
             sensitivity: Sensitivity::Medium,
             max_tokens: 4096,
             tools: Vec::new(),
-            opening_text: Some("hi".into()),
         }
+    }
+
+    fn speaks_first() -> Beginning {
+        Beginning { text: Some("hi".into()), ..Beginning::default() }
     }
 
     fn opened() -> Session {
         let (mut session, _) = Session::open(&setup(), Entropy::from_seed(1));
-        session.handle_opened();
+        session.begin(speaks_first());
         session
     }
 
@@ -351,8 +372,9 @@ mod tests {
     fn a_session_opens_listens_and_closes_in_the_order_the_model_demands() {
         let (mut session, opening) = Session::open(&setup(), Entropy::from_seed(1));
         assert_eq!(names(opening), ["sessionStart", "promptStart", "contentStart", "textInput", "contentEnd"]);
-        let speaks_first = ["contentStart", "audioInput", "contentStart", "textInput", "contentEnd"];
-        assert_eq!(names(session.handle_opened()), speaks_first);
+        let audio_then_text = ["contentStart", "audioInput", "contentStart", "textInput", "contentEnd"];
+        assert_eq!(names(session.begin(speaks_first())), audio_then_text);
+        assert_eq!(session.begin(speaks_first()), []);
         assert_eq!(names(session.audio(&[0; 320]).into_iter().collect()), ["audioInput"]);
         assert_eq!(names(session.close()), ["contentEnd", "promptEnd", "sessionEnd"]);
         assert_eq!(session.close(), []);
@@ -363,7 +385,25 @@ mod tests {
     fn a_session_closed_before_it_opened_still_ends_a_prompt_that_has_audio() {
         let (mut session, _) = Session::open(&setup(), Entropy::from_seed(1));
         assert_eq!(names(session.close()), ["contentStart", "audioInput", "contentEnd", "promptEnd", "sessionEnd"]);
-        assert_eq!(session.handle_opened(), []);
+        assert_eq!(session.begin(speaks_first()), []);
+    }
+
+    #[test]
+    fn a_session_that_takes_over_is_told_what_was_before_any_audio_and_hears_what_was_kept_back() {
+        let (mut session, _) = Session::open(&setup(), Entropy::from_seed(1));
+        let history = vec![Message::user("hi"), Message::assistant("Hello.")];
+        let events = session.begin(Beginning { history, caller_audio: vec![1; 7_000], text: None });
+        let block = ["contentStart", "textInput", "contentEnd"];
+        let audio = ["contentStart", "audioInput", "audioInput", "audioInput", "audioInput"];
+        assert_eq!(names(events.clone()), [&block[..], &block, &audio].concat());
+        let starts: Vec<Value> = events
+            .into_iter()
+            .map(|event| serde_json::from_slice::<Value>(&event.into_bytes()).unwrap()["event"]["contentStart"].take())
+            .filter(|start| start["type"] == "TEXT")
+            .collect();
+        let roles: Vec<_> = starts.iter().map(|start| (&start["role"], &start["interactive"])).collect();
+        assert_eq!(roles, [(&json!("USER"), &json!(false)), (&json!("ASSISTANT"), &json!(false))]);
+        assert_ne!(starts[0]["contentName"], starts[1]["contentName"]);
     }
 
     #[test]
@@ -394,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn the_callers_words_are_told_whole_and_empty_ones_not_at_all() {
+    fn the_callers_words_are_told_whole_and_empty_ones_as_none() {
         let partial = || ServerEvent::TextEnd(StopReason::PartialTurn);
         let said = |pieces: &[&str]| {
             let mut events = vec![final_text(Role::User)];
@@ -403,7 +443,7 @@ mod tests {
             told(&mut opened(), events)
         };
         assert_eq!(said(&["cancel ", "it"]), [Told::CallerSaid("cancel it".into())]);
-        assert_eq!(said(&[""]), []);
+        assert_eq!(said(&[""]), [Told::CallerSaidNothing]);
     }
 
     #[test]
@@ -418,9 +458,10 @@ mod tests {
 
     #[test]
     fn text_for_the_model_is_a_block_of_its_own_and_only_goes_to_a_session_that_listens() {
-        let (mut session, _) = Session::open(&Setup { opening_text: None, ..setup() }, Entropy::from_seed(1));
+        let (mut session, _) = Session::open(&setup(), Entropy::from_seed(1));
         assert_eq!(session.text("hello"), []);
-        let opened: Value = serde_json::from_slice(&session.handle_opened().pop().unwrap().into_bytes()).unwrap();
+        let opened = session.begin(Beginning::default()).pop().unwrap();
+        let opened: Value = serde_json::from_slice(&opened.into_bytes()).unwrap();
         let primed = STANDARD.decode(opened["event"]["audioInput"]["content"].as_str().unwrap()).unwrap();
         assert!(primed.len() >= 1_600, "100 ms of audio go before any text");
         let block: Vec<Value> = session

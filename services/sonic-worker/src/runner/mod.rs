@@ -8,6 +8,7 @@ mod record;
 mod running_tools;
 
 use std::{
+    future::poll_fn,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -22,21 +23,18 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::{debug, warn};
 
-use self::{model::Model, record::RecordWriter, running_tools::RunningTools};
+use self::{model::Models, record::RecordWriter, running_tools::RunningTools};
 use crate::{
-    bedrock::{INPUT_CAPACITY, OpenRequest, SharedStreams},
+    bedrock::SharedStreams,
     calls::{CallSid, RecordFiles, SharedStore},
-    conversation::{Conversation, Input, LegEnd, Output},
+    conversation::{Conversation, Input, LegEnd, Limits, Output},
     grpc::convert,
     metrics::{Dropped, Metrics},
-    nova::ClientEvent,
     outbox::Outbox,
     prices::Prices,
     tools::Tools,
 };
 
-/// Caller audio that may wait for the model: three seconds, in events of about 20 ms.
-const MOST_CALLER_AUDIO_EVENTS: usize = 150;
 /// Agent audio that may wait for the edge: a minute, in samples.
 const MOST_AGENT_AUDIO_SAMPLES: usize = 60 * 8_000;
 /// How long the last words for the edge may take.
@@ -55,6 +53,8 @@ pub struct Services {
     pub files: Option<RecordFiles>,
     /// What tokens cost.
     pub prices: Prices,
+    /// How long things may take.
+    pub limits: Limits,
     /// The worker's instruments.
     pub metrics: Metrics,
     /// The worker's clock.
@@ -71,10 +71,7 @@ pub struct Runner {
     record: RecordWriter,
     edge: Option<ToEdgeSender>,
     edge_outbox: Outbox<Result<ToEdge, Status>>,
-    model: Model,
-    model_input: Option<mpsc::Sender<ClientEvent>>,
-    model_outbox: Outbox<ClientEvent>,
-    input_ends: bool,
+    models: Models,
     tools: RunningTools,
 }
 
@@ -87,10 +84,7 @@ impl Runner {
             conversation,
             edge: Some(edge),
             edge_outbox: Outbox::new(MOST_AGENT_AUDIO_SAMPLES),
-            model: Model::default(),
-            model_input: None,
-            model_outbox: Outbox::new(MOST_CALLER_AUDIO_EVENTS),
-            input_ends: false,
+            models: Models::default(),
             tools: RunningTools::default(),
         }
     }
@@ -112,43 +106,30 @@ impl Runner {
             alarm.as_mut().set_for(self.conversation.poll_deadline());
             let input = tokio::select! {
                 () = send(&mut self.edge, &mut self.edge_outbox), if self.edge.is_some() && !self.edge_outbox.is_empty() => continue,
-                () = send(&mut self.model_input, &mut self.model_outbox), if self.model_input.is_some() && !self.model_outbox.is_empty() => {
-                    self.end_input_when_sent();
-                    continue;
-                }
                 () = self.record.write_one(), if self.record.is_behind() => continue,
                 input = from_edge.next(), if edge_is_there => input.unwrap_or_else(|| {
                     edge_is_there = false;
                     Input::LegEnded(LegEnd::ConnectionLost)
                 }),
-                input = self.model.next(&self.services.metrics, self.input_ends) => input,
+                input = poll_fn(|context| self.models.poll_next(context, &self.services.metrics)) => input,
                 (id, result) = self.tools.next() => Input::ToolFinished { id, result },
                 () = &mut alarm => Input::Deadline,
                 () = &mut hard_stop => Input::Stop,
             };
-            if matches!(input, Input::StreamEnded(_) | Input::StreamRefused(_)) {
-                self.forget_model();
-            }
             self.conversation.handle(input, self.services.clock.now());
         }
     }
 
     async fn carry_out(&mut self, output: Output) {
         match output {
-            Output::OpenStream(opening) => self.open_stream(opening),
-            Output::Send(event) => self.model_outbox.push(event),
-            Output::SendAudio(event) => {
-                let dropped = self.model_outbox.push_audio(event, 1);
-                self.services.metrics.dropped(Dropped::CallerAudio, dropped);
+            Output::OpenStream { session, opening, elsewhere } => {
+                self.models.open(&self.services.streams, session, opening, elsewhere, &self.services.metrics);
             }
-            Output::EndInput => {
-                self.input_ends = true;
-                self.end_input_when_sent();
-            }
-            Output::AbandonStream => {
-                warn!("the model did not end its stream; dropped it");
-                self.forget_model();
-            }
+            Output::Send(session, event) => self.models.send(session, event),
+            Output::SendAudio(session, event) => self.models.send_audio(session, event, &self.services.metrics),
+            Output::EndInput(session) => self.models.end_input(session),
+            Output::AbandonStream(session) => self.models.abandon(session),
+            Output::Switched(cause) => self.services.metrics.switched(cause),
             Output::Accepted => self.edge_outbox.push(Ok(convert::accepted())),
             Output::Speak { first_sample, epoch, mulaw } => {
                 let samples = mulaw.len();
@@ -174,32 +155,6 @@ impl Runner {
                 self.edge_outbox.push(Ok(convert::next(step)));
             }
             Output::Finished => {}
-        }
-    }
-
-    fn open_stream(&mut self, opening: Vec<ClientEvent>) {
-        let (input, events) = mpsc::channel(INPUT_CAPACITY);
-        for event in opening {
-            // The channel is new and larger than any opening; whatever does not fit goes the way of all events.
-            if let Err(error) = input.try_send(event) {
-                self.model_outbox.push(error.into_inner());
-            }
-        }
-        self.model_input = Some(input);
-        let request = OpenRequest { input: events, not_in: None };
-        self.model = Model::open(self.services.streams.open(request), &self.services.metrics);
-    }
-
-    fn forget_model(&mut self) {
-        self.model = Model::default();
-        self.model_input = None;
-        self.model_outbox = Outbox::new(MOST_CALLER_AUDIO_EVENTS);
-    }
-
-    /// The end of the input comes after everything that was to be sent before it.
-    fn end_input_when_sent(&mut self) {
-        if self.input_ends && self.model_outbox.is_empty() {
-            self.model_input = None;
         }
     }
 

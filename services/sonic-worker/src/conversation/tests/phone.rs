@@ -51,7 +51,8 @@ impl Phone {
 
     /// Lets the model say these events, and the time pass after them.
     fn model(&mut self, events: impl IntoIterator<Item = ServerEvent>, then: Duration) {
-        events.into_iter().for_each(|event| self.handle(Input::Model(event)));
+        let session = self.rig.session.unwrap();
+        events.into_iter().for_each(|event| self.handle(Input::Model { session, event }));
         let until = self.rig.now + then;
         while self.rig.now < until {
             self.rig.now += STEP;

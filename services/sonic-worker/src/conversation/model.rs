@@ -1,0 +1,143 @@
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::{
+    Conversation, Output, Phase, SessionNo,
+    leaving::Leaving,
+    sessions::Place,
+    tool_calls::{Requested, told_late},
+};
+use crate::{
+    calls::Entry,
+    nova::{ServerEvent, Told, ToolUseId},
+};
+
+/// What comes from the model, and what its tools have to say to it.
+impl Conversation {
+    pub(super) fn handle_model(&mut self, no: SessionNo, event: ServerEvent, now: Instant) {
+        let Some(place) = self.sessions.place(no) else { return };
+        let Some(session) = self.sessions.get_mut(no) else { return };
+        let told = session.wire.handle_event(event);
+        // Tokens are counted to the end, also of a session that is ending.
+        if let Some(Told::Usage(usage)) = told {
+            session.usage = usage;
+            return;
+        }
+        match (place, told) {
+            (Place::Current, told) => {
+                self.debt.model_is_there(now);
+                told.into_iter().for_each(|told| self.handle_current(told, now));
+            }
+            (Place::Former, Some(told)) => self.handle_former(told, now),
+            (Place::Ending, Some(Told::AgentSpoke(text))) => self.turns.agent_spoke(&text),
+            (Place::Former | Place::Ending | Place::Next, _) => {}
+        }
+    }
+
+    fn handle_current(&mut self, told: Told, now: Instant) {
+        // Its own last words are no sign that it hears.
+        if let (Some(current), false) = (&mut self.sessions.current, matches!(told, Told::AgentSpoke(_))) {
+            current.has_answered = true;
+            self.recovery.worked();
+            self.stalled_for_noise = false;
+        }
+        self.handle_told(told, now);
+        self.debt.model_is_there(now);
+    }
+
+    pub(super) fn handle_told(&mut self, told: Told, now: Instant) {
+        if !matches!(self.phase, Phase::Live) {
+            return;
+        }
+        match told {
+            Told::CallerSaid(text) => self.handle_caller_said(text, now),
+            Told::CallerSaidNothing => self.voice.understood(),
+            Told::AgentSays(sentence) => {
+                self.leaving.take_if(|leaving| leaving.is_called_off_by_an_answer());
+                self.leaving.iter_mut().for_each(|leaving| leaving.agent_speaks(now));
+                self.debt.agent_speaks();
+                self.turns.agent_says(&sentence, self.playback.epoch(), now);
+            }
+            Told::AgentSpoke(text) => self.turns.agent_spoke(&text),
+            Told::AgentAudio(pcm) => {
+                self.debt.agent_speaks();
+                self.filler.end();
+                self.speak(&pcm, now);
+            }
+            Told::AgentSentenceEnded => self.turns.agent_sentence_ended(now),
+            Told::AgentTurnEnded => {
+                self.debt.turn_ended();
+                self.turns.agent_sentence_ended(now);
+                self.turns.agent_turn_ended();
+            }
+            Told::Interrupted => {
+                self.debt.turn_ended();
+                self.hush(now);
+            }
+            Told::ToolWanted { id, name, input } => {
+                self.debt.tool_wanted();
+                self.handle_tool_wanted(id, name, input, now);
+            }
+            Told::Usage(_) => {}
+        }
+    }
+
+    fn handle_caller_said(&mut self, text: String, now: Instant) {
+        self.voice.understood();
+        if !self.turns.caller_said(text, now) {
+            return;
+        }
+        self.leaving.iter_mut().for_each(|leaving| leaving.caller_speaks(now));
+        self.debt.caller_said(now);
+        if self.is_playing_what_is_not_its_own(now) {
+            self.hush(now);
+        }
+    }
+
+    fn handle_tool_wanted(&mut self, id: ToolUseId, name: String, input: Value, now: Instant) {
+        match self.tools.request(&self.setup.tools, id.clone(), name, input, now) {
+            Requested::Run(call) => self.outputs.push_back(Output::RunTool(call)),
+            Requested::Leave { next_step, result } => {
+                self.answer_tool(&id, result, now);
+                if self.leaving.as_ref().is_none_or(|leaving| leaving.yields_to(&next_step)) {
+                    self.leaving = Some(Leaving::new(next_step, now));
+                }
+            }
+            Requested::Refused { result } => self.answer_tool(&id, result, now),
+            Requested::Again => {}
+        }
+    }
+
+    pub(super) fn handle_tool_finished(&mut self, id: &ToolUseId, result: Value, now: Instant) {
+        if matches!(self.phase, Phase::Live) {
+            self.answer_tool(id, result, now);
+        }
+    }
+
+    pub(super) fn give_up_on_tools(&mut self, now: Instant) {
+        for (id, result) in self.tools.overdue(now) {
+            self.answer_tool(&id, result, now);
+            self.outputs.push_back(Output::StopTool(id));
+        }
+    }
+
+    /// Tells the result to the session that asked. Another one knows nothing of the request and is told in words; so is the
+    /// next, if there is none now.
+    fn answer_tool(&mut self, id: &ToolUseId, result: Value, now: Instant) {
+        let Some(run) = self.tools.finish(id, result, now) else { return };
+        let text = told_late(&run);
+        if let Some(session) = &mut self.sessions.current {
+            let told = session.wire.tool_result(id, run.result.as_ref().unwrap_or(&Value::Null));
+            let is_late = told.is_empty();
+            let told = if is_late { session.wire.text(&text) } else { told };
+            self.outputs.extend(told.into_iter().map(|event| Output::Send(session.no, event)));
+            if is_late {
+                self.turns.told(Some(text.clone()));
+            }
+        }
+        self.debt.told(text, now);
+        self.memory.note_tool(&run);
+        self.outputs.push_back(Output::Note(Entry::Tool(run)));
+    }
+}
