@@ -3,11 +3,17 @@
 //! [`ModelStreams`] is the port; [`Bedrock`] serves it for real. What the SDK does and does not do for such a stream
 //! (no retries, no deadline on opening, no notice of a frozen peer) decides the shape of this module.
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the SDK may add errors to its enums at any time")]
 mod classify;
+mod credentials;
+mod events;
+mod health;
 mod http_client;
 mod region;
+#[expect(clippy::wildcard_enum_match_arm, reason = "the SDK may add errors to its enums at any time")]
+mod regions;
 mod sdk;
+#[expect(clippy::wildcard_enum_match_arm, reason = "the SDK may add errors to its enums at any time")]
+mod sdk_error;
 mod shards;
 
 use std::{
@@ -22,9 +28,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::{
     http_client::read_ca_bundle,
-    region::Region,
+    region::{Region, RegionConfig, read_endpoint, read_regions},
+    regions::{Bedrock, BedrockConfig},
     sdk::sdk_config,
-    shards::{Bedrock, BedrockConfig},
 };
 use crate::nova::{ClientEvent, Failure, ServerEvent};
 

@@ -37,8 +37,10 @@ pub enum Failure {
     BadInput,
     /// The model, or the voice, does not exist there.
     NotFound,
-    /// The credentials are no longer good.
+    /// The service says that the credentials are no longer good.
     CredentialsExpired,
+    /// Credentials could not be had just now.
+    NoCredentials,
     /// There are no credentials, or they do not permit this.
     AccessDenied,
     /// No session is free on this worker's connections.
@@ -70,14 +72,15 @@ impl Failure {
     /// What helps against it.
     pub fn remedy(self) -> Remedy {
         match self {
-            // Credentials are asked for again when they were refused as expired.
-            Self::SessionExpired
-            | Self::Idle
-            | Self::Reset
-            | Self::EndedEarly
-            | Self::Stalled
-            | Self::CredentialsExpired => Remedy::Renew,
-            Self::Throttled | Self::ModelFailed | Self::Unstable | Self::Garbled | Self::NoCapacity => Remedy::Later,
+            Self::SessionExpired | Self::Idle | Self::Reset | Self::EndedEarly | Self::Stalled => Remedy::Renew,
+            Self::Throttled
+            | Self::ModelFailed
+            | Self::Unstable
+            | Self::Garbled
+            | Self::NoCapacity
+            // Each new session asks for new ones.
+            | Self::CredentialsExpired
+            | Self::NoCredentials => Remedy::Later,
             Self::Quota | Self::Unavailable | Self::TimedOut | Self::PeerGone => Remedy::Elsewhere,
             Self::Filtered => Remedy::Rephrase,
             Self::HistoryTooLong => Remedy::Shorten,
@@ -90,7 +93,14 @@ impl Failure {
     pub fn is_worth_a_retry(self) -> bool {
         matches!(
             self,
-            Self::Throttled | Self::Unavailable | Self::ModelFailed | Self::Unstable | Self::PeerGone | Self::TimedOut
+            Self::Throttled
+                | Self::Unavailable
+                | Self::ModelFailed
+                | Self::Unstable
+                | Self::PeerGone
+                | Self::TimedOut
+                | Self::CredentialsExpired
+                | Self::NoCredentials
         )
     }
 
@@ -115,6 +125,7 @@ impl Failure {
             Self::BadInput => "bad_input",
             Self::NotFound => "not_found",
             Self::CredentialsExpired => "credentials_expired",
+            Self::NoCredentials => "no_credentials",
             Self::AccessDenied => "access_denied",
             Self::NoCapacity => "no_capacity",
             Self::Unknown => "unknown",
