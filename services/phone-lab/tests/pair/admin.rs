@@ -1,4 +1,7 @@
-use phone_lab::twilio::CallOptions;
+use phone_lab::{
+    bedrock::{ExceptionKind, Fault, Moment},
+    twilio::CallOptions,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -19,11 +22,25 @@ async fn the_private_listeners_tell_health_readiness_and_what_was_counted() {
             r#"edge_legs_ended_total{reason="stopped",otel_scope_name="edge"} 1"#,
             r#"offhook_worker_calls_ended_total{outcome="caller_hung_up",otel_scope_name="sonic-worker"} 1"#,
             r#"edge_messages_unknown_total{otel_scope_name="edge"} 0"#,
+            r#"offhook_worker_session_ends_total{kind="closed",otel_scope_name="sonic-worker"} 1"#,
             r#"offhook_worker_sessions{otel_scope_name="sonic-worker"} 0"#,
         ] {
             assert!(metrics.lines().any(|found| found == line), "{line} is not in {metrics}");
         }
     }
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_the_service_ended_is_counted_by_what_ended_it() {
+    let pair = pair("greeting: 'good morning'").await;
+    let message = "RequestId=1 : Timed out waiting for audio bytes or interactive content.".to_owned();
+    pair.bedrock.inject(Fault::Exception { kind: ExceptionKind::Validation, message, at: Moment::FirstAudio });
+    play(&pair, caller("[listen, hang_up]"), CallOptions::default()).await;
+    calls_to_end(&pair).await;
+    let metrics = get(&pair.admin_urls[1], "/metrics").await;
+    let line = r#"offhook_worker_session_ends_total{kind="idle",otel_scope_name="sonic-worker"} 1"#;
+    assert!(metrics.lines().any(|found| found == line), "{metrics}");
     assert_nothing_left(pair).await;
 }
 

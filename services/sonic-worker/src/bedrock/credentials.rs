@@ -8,8 +8,8 @@ use aws_credential_types::{
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError},
 };
 
-/// A session is opened with credentials that last at least as long, if there are any. The SDK's own cache gives them out
-/// until seconds before their end, and so a session that is renewed because they run out would get the same again.
+/// A session is opened with credentials that last longer than this, if there are any. The SDK's own cache gives them
+/// out until seconds before their end, and so a session that is renewed because they run out would get the same again.
 const ENOUGH: Duration = Duration::from_secs(5 * 60);
 /// Those without an end may have been replaced, in a file for instance.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(15 * 60);
@@ -119,8 +119,15 @@ mod tests {
     struct Rotating {
         life: Option<Duration>,
         given: Arc<AtomicU64>,
-        broken_after: u64,
-        hangs: bool,
+        manner: fn(u64) -> Manner,
+    }
+
+    /// How the provider answers when it is asked for the first time, the second, and so on.
+    #[derive(Debug)]
+    enum Manner {
+        Gives,
+        Fails,
+        Takes(Duration),
     }
 
     impl ProvideCredentials for Rotating {
@@ -130,11 +137,10 @@ mod tests {
         {
             future::ProvideCredentials::new(async {
                 let number = self.given.fetch_add(1, Ordering::SeqCst) + 1;
-                if number > self.broken_after {
-                    if self.hangs {
-                        std::future::pending::<()>().await;
-                    }
-                    return Err(CredentialsError::provider_error("broken"));
+                match (self.manner)(number) {
+                    Manner::Gives => {}
+                    Manner::Fails => return Err(CredentialsError::provider_error("broken")),
+                    Manner::Takes(time) => tokio::time::sleep(time).await,
                 }
                 let end = self.life.map(|life| START + life * u32::try_from(number).unwrap());
                 Ok(Credentials::new(format!("AKID{number}"), "secret", None, end, "test"))
@@ -143,7 +149,7 @@ mod tests {
     }
 
     fn rotating(life: Option<Duration>) -> Rotating {
-        Rotating { life, given: Arc::default(), broken_after: u64::MAX, hangs: false }
+        Rotating { life, given: Arc::default(), manner: |_| Manner::Gives }
     }
 
     fn kept(provider: Rotating) -> Arc<KeptCredentials> {
@@ -180,12 +186,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_provider_that_fails_or_hangs_costs_no_session_while_the_old_credentials_are_good() {
-        for hangs in [false, true] {
-            let kept = kept(Rotating { broken_after: 1, hangs, ..rotating(Some(minutes(60))) });
+        let fails = |number| if number == 1 { Manner::Gives } else { Manner::Fails };
+        let hangs = |number| if number == 1 { Manner::Gives } else { Manner::Takes(Duration::MAX) };
+        for manner in [fails, hangs] {
+            let kept = kept(Rotating { manner, ..rotating(Some(minutes(60))) });
             assert_eq!(key(&kept, START).await, "AKID1");
             assert_eq!(key(&kept, START + minutes(59)).await, "AKID1");
             assert!(kept.get(START + minutes(60)).await.is_err(), "they have ended");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_slow_provider_brings_serves_the_next_session() {
+        let slow = |_| Manner::Takes(2 * PATIENCE);
+        let kept = kept(Rotating { manner: slow, ..rotating(Some(minutes(60))) });
+        assert!(kept.get(START).await.is_err(), "a caller does not wait so long");
+        tokio::time::sleep(2 * PATIENCE).await;
+        assert_eq!(key(&kept, START).await, "AKID1");
     }
 
     #[tokio::test]

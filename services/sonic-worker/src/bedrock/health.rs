@@ -1,5 +1,7 @@
 use std::time::{Duration, Instant};
 
+use super::Region;
+
 /// After the first failure; twice as long after each that follows the end of such a pause.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
@@ -40,6 +42,17 @@ impl Health {
     }
 }
 
+/// The regions' places in their list in the order in which they should be tried: as they are listed, but one that is
+/// avoided after all others, and the one that was not asked for last of all.
+pub(super) fn order(regions: &[(&Region, Health)], not_in: Option<&Region>, now: Instant) -> Vec<usize> {
+    let mut order: Vec<_> = (0..regions.len()).collect();
+    order.sort_by_key(|&index| {
+        let (region, health) = regions[index];
+        (Some(region) == not_in, health.is_avoided(now))
+    });
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use offhook_hosting::clock::Clock;
@@ -77,5 +90,20 @@ mod tests {
         assert!(!health.is_avoided(now + seconds(31)));
         health.failed(now + seconds(31));
         assert!(!health.is_avoided(now + seconds(61)));
+    }
+
+    #[test]
+    fn home_is_first_again_as_soon_as_its_pause_is_over() {
+        let (names, now) = (["us-east-1", "us-west-2", "eu-north-1"].map(Region::from), Clock.now());
+        let mut failed = Health::default();
+        failed.failed(now);
+        let home_failed = [(&names[0], failed), (&names[1], Health::default()), (&names[2], Health::default())];
+        let at = |seconds_on, not_in| order(&home_failed, not_in, now + seconds(seconds_on));
+        assert_eq!(at(29, None), [1, 2, 0]);
+        assert_eq!(at(30, None), [0, 1, 2]);
+        assert_eq!(at(29, Some(&names[1])), [2, 0, 1]);
+        assert_eq!(at(30, Some(&names[0])), [1, 2, 0]);
+        let all_failed = names.each_ref().map(|region| (region, failed));
+        assert_eq!(order(&all_failed, None, now), [0, 1, 2]);
     }
 }

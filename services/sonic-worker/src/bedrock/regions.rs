@@ -18,7 +18,7 @@ use super::{
     ModelOutput, ModelStreams, OUTPUT_CAPACITY, OpenFuture, OpenRequest, Region, StreamFailure,
     credentials::KeptCredentials,
     events::forward_events,
-    health::Health,
+    health::{self, Health},
     http_client,
     region::RegionConfig,
     sdk::DEFAULT_REGION,
@@ -41,8 +41,8 @@ pub struct BedrockConfig {
     pub endpoint: Option<String>,
     /// `AWS_CA_BUNDLE`: certificate authorities trusted besides the system's.
     pub ca_bundle: Vec<CertificateDer<'static>>,
-    /// How many calls there may be at a time. Each region has room for twice as many sessions, because all calls may move
-    /// to new sessions at once, when credentials run out for instance; there are more sessions than calls only then.
+    /// How many calls there may be at a time. Each region has room for twice as many sessions, because all calls may
+    /// move to new sessions at once, when credentials run out for instance; there are more sessions than calls only then.
     pub max_sessions: usize,
 }
 
@@ -96,9 +96,9 @@ impl Bedrock {
     /// The first region that is not avoided and has room, else one that is avoided, else the one not asked for.
     fn place(&self, not_in: Option<&Region>) -> Option<(Arc<Place>, Arc<Shard>, OwnedSemaphorePermit)> {
         let now = self.clock.now();
-        let mut places: Vec<_> = self.places.iter().collect();
-        places.sort_by_key(|place| (Some(&place.region) == not_in, place.health().is_avoided(now)));
-        places.into_iter().find_map(|place| {
+        let regions: Vec<_> = self.places.iter().map(|place| (&place.region, place.health())).collect();
+        health::order(&regions, not_in, now).into_iter().find_map(|index| {
+            let place = &self.places[index];
             let (shard, permit) = place.shards.place(now)?;
             Some((Arc::clone(place), shard, permit))
         })
