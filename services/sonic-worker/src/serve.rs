@@ -23,7 +23,6 @@ use crate::{
     bedrock::Bedrock,
     calls::MemoryStore,
     config::Config,
-    conversation::Limits,
     grpc::{CallsService, ConversationsService, Questions, Worker},
     metrics::Metrics,
     runner::Services,
@@ -65,7 +64,7 @@ pub async fn run(
         store: Arc::new(MemoryStore::new(clock)),
         files: config.call_records,
         prices: config.prices,
-        limits: Limits::default(),
+        limits: config.limits,
         metrics: Metrics::new(&telemetry.meter("sonic-worker")),
         clock,
     };

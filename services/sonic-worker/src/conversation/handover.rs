@@ -287,16 +287,16 @@ impl Conversation {
     /// What the session before the live one says. Nobody hears it unless the live one fails.
     pub(super) fn handle_former(&mut self, told: Told, now: Instant) {
         let Some(former) = &mut self.sessions.former else { return };
-        match told {
-            // Its last words before the switch, and those that the caller interrupted.
-            Told::AgentSpoke(text) if former.understood_at.is_none() => self.turns.agent_spoke(&text),
-            Told::Interrupted if self.not_its_own_until.is_some() => self.hush(now),
-            told => {
-                if matches!(told, Told::CallerSaid(_)) {
-                    former.understood_at.get_or_insert(now);
-                }
-                former.told.push(told);
+        if let (Told::AgentSpoke(text), None) = (&told, former.understood_at) {
+            // Its last words before the switch.
+            self.turns.agent_spoke(text);
+        } else if told == Told::Interrupted && self.not_its_own_until.is_some() {
+            self.hush(now);
+        } else {
+            if matches!(told, Told::CallerSaid(_)) {
+                former.understood_at.get_or_insert(now);
             }
+            former.told.push(told);
         }
     }
 }

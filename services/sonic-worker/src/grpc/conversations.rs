@@ -103,8 +103,7 @@ impl Conversations for ConversationsService {
         let (to_edge, messages) = mpsc::channel(TO_EDGE_CAPACITY);
         let leg = self.leg();
         let serve = async move {
-            // Boxed: a leg holds all that is known of its conversation, too much to be moved about.
-            let question = Box::pin(leg.serve(request.into_inner(), to_edge)).await;
+            let question = leg.serve(request.into_inner(), to_edge).await;
             drop(place);
             if let Some(question) = question {
                 question.asked().await;
@@ -183,7 +182,8 @@ impl Leg {
             }
             input
         });
-        Runner::new(services, start.call, conversation, to_edge).run(inputs, hard_stop).await;
+        // Boxed: a leg holds all that is known of its conversation, too much to be moved about.
+        Box::pin(Runner::new(services, start.call, conversation, to_edge).run(inputs, hard_stop)).await;
     }
 }
 

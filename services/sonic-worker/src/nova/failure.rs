@@ -89,21 +89,6 @@ impl Failure {
         }
     }
 
-    /// Whether opening a session again, after a pause, may succeed.
-    pub fn is_worth_a_retry(self) -> bool {
-        matches!(
-            self,
-            Self::Throttled
-                | Self::Unavailable
-                | Self::ModelFailed
-                | Self::Unstable
-                | Self::PeerGone
-                | Self::TimedOut
-                | Self::CredentialsExpired
-                | Self::NoCredentials
-        )
-    }
-
     /// A stable word for logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

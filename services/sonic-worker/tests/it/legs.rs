@@ -108,13 +108,13 @@ async fn an_edge_that_vanishes_leaves_a_closed_session_and_no_task() {
 }
 
 #[tokio::test]
-async fn a_model_that_refuses_ends_the_leg_with_a_sentence_for_the_caller() {
+async fn a_model_that_refuses_ends_the_leg_and_the_caller_gets_a_human() {
     let worker = TestWorker::start([Failure::AccessDenied], None).await;
     let mut leg = worker.attach().await.unwrap();
     leg.start().await;
     assert_eq!(leg.end().await.code(), Code::FailedPrecondition);
-    let Some(Step::HangUp(hang_up)) = worker.next_step().await.unwrap().step else { panic!("it hangs up") };
-    assert!(hang_up.say.contains("sorry"), "{}", hang_up.say);
+    let Some(Step::Transfer(transfer)) = worker.next_step().await.unwrap().step else { panic!("it hands over") };
+    assert!(transfer.say.contains("sorry"), "{}", transfer.say);
 }
 
 #[tokio::test]
@@ -124,13 +124,33 @@ async fn a_throttled_start_is_tried_again_without_the_caller_noticing() {
 }
 
 #[tokio::test]
-async fn a_model_that_breaks_mid_call_leads_to_a_sentence_for_the_caller() {
+async fn a_model_that_breaks_mid_call_is_followed_by_another_that_goes_on_where_it_was() {
     let mut worker = TestWorker::start([], None).await;
     let (mut leg, model) = worker.live_leg().await;
-    model.breaks(Failure::PeerGone).await;
+    model.says_sentence("Good morning.", &[0; 320]).await;
+    assert!(matches!(leg.next().await, Ok(Some(Message::Speak(_)))));
+    model.says(json!({"contentStart": {"type": "TEXT", "role": "USER"}})).await;
+    model.says(json!({"textOutput": {"content": "cancel it"}})).await;
+    model.says(json!({"contentEnd": {"type": "TEXT", "stopReason": "PARTIAL_TURN"}})).await;
+    model.breaks(Failure::Reset).await;
+    let mut next = worker.models.recv().await.unwrap();
+    let mut texts = Vec::new();
+    while texts.last().is_none_or(|text| text != "cancel it") {
+        texts.push(next.hears_next("textInput").await["content"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(texts[1..], ["hi", "Good morning.", "cancel it"], "history, and then what is to be answered");
+    next.says_sentence("Which one?", &[0; 320]).await;
+    assert!(matches!(leg.next().await, Ok(Some(Message::Speak(speak))) if speak.first_sample == 160));
+}
+
+#[tokio::test]
+async fn a_model_that_cannot_be_had_any_more_hands_the_caller_over() {
+    let mut worker = TestWorker::start([], None).await;
+    let (mut leg, model) = worker.live_leg().await;
+    model.breaks(Failure::AccessDenied).await;
     let Ok(Some(Message::Next(next))) = leg.next().await else { panic!("the worker says what comes next") };
     assert_eq!(next.step, Some(worker.next_step().await.unwrap()));
-    assert!(matches!(next.step.unwrap().step, Some(Step::HangUp(hang_up)) if !hang_up.say.is_empty()));
+    assert!(matches!(next.step.unwrap().step, Some(Step::Transfer(transfer)) if !transfer.say.is_empty()));
 }
 
 #[tokio::test]

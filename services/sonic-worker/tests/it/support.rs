@@ -14,6 +14,7 @@ use sonic_worker::{
     agent::Agent,
     bedrock::{ModelOutput, ModelStreams, OpenFuture, OpenRequest, Region, StreamFailure},
     calls::{MemoryStore, RecordFiles},
+    conversation::Limits,
     grpc::{CallsService, ConversationsService, Questions, Worker},
     metrics::Metrics,
     nova::{ClientEvent, Failure, ServerEvent, ToolSpec},
@@ -55,6 +56,7 @@ impl TestWorker {
             store: Arc::new(MemoryStore::new(Clock)),
             files,
             prices: Prices::default(),
+            limits: Limits::default(),
             metrics: Metrics::new(&Telemetry::for_metrics("test").meter("test")),
             clock: Clock,
         };
