@@ -20,6 +20,10 @@ pub struct Agent {
     pub apology: String,
     /// Instead, before a human's phone rings, where there is one.
     pub hand_over: String,
+    /// What a caller who does not answer any more hears from Twilio before the line closes.
+    pub farewell_silence: String,
+    /// What a caller hears from Twilio when the call has been as long as it may be.
+    pub farewell_time_up: String,
 }
 
 /// Bound on one reply. 1,024 was found to leave replies without any speech.
@@ -48,6 +52,10 @@ impl Agent {
                 .to_owned(),
             hand_over: "I am sorry, I cannot go on. Please hold the line while I connect you to a colleague."
                 .to_owned(),
+            farewell_silence: "We cannot hear you, so we end this call. Please call again at any time. Goodbye."
+                .to_owned(),
+            farewell_time_up: "The time for this call is over. Please call again if there is more we can do. Goodbye."
+                .to_owned(),
         }
     }
 
@@ -75,5 +83,15 @@ impl Agent {
     /// What to do with a caller whom the model cannot serve.
     pub fn apologise(&self) -> NextStep {
         NextStep::HangUp { say: Some(self.apology.clone()) }
+    }
+
+    /// What to do with a caller who does not answer any more.
+    pub fn leave_the_silent(&self) -> NextStep {
+        NextStep::HangUp { say: Some(self.farewell_silence.clone()) }
+    }
+
+    /// What to do with a caller whose time is up.
+    pub fn end_in_time(&self) -> NextStep {
+        NextStep::HangUp { say: Some(self.farewell_time_up.clone()) }
     }
 }

@@ -193,6 +193,10 @@ pub enum Outcome {
     AgentHungUp,
     /// The agent asked for a human.
     Transferred,
+    /// The caller did not answer any more.
+    CallerSilent,
+    /// The call was as long as it may be.
+    TimeUp,
     /// The model took no session.
     ModelRefused,
     /// The model's session broke.
@@ -212,6 +216,8 @@ impl Outcome {
             Self::CallerHungUp => "caller_hung_up",
             Self::AgentHungUp => "agent_hung_up",
             Self::Transferred => "transferred",
+            Self::CallerSilent => "caller_silent",
+            Self::TimeUp => "time_up",
             Self::ModelRefused => "model_refused",
             Self::ModelFailed => "model_failed",
             Self::ConnectionLost => "connection_lost",

@@ -27,6 +27,10 @@ mod limits;
 mod line;
 mod memory;
 mod model;
+#[expect(dead_code, reason = "notes are told once there are some")]
+mod notes;
+#[cfg_attr(not(test), expect(dead_code, reason = "as the notes by which it makes itself heard"))]
+mod patience;
 mod playback;
 mod ports;
 mod recovery;
