@@ -8,13 +8,13 @@ use opentelemetry::{
 };
 
 use crate::{
-    calls::{Entry, Outcome, Speaker, ToolRun, Turn},
+    calls::{Entry, Outcome, ToolRun, Turn},
     conversation::Cause,
     nova::{Failure, Usage},
 };
 
-/// Seconds; the range from an instant answer to a caller who gives up.
-const LATENCY_BUCKETS: [f64; 12] = [0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0];
+/// Seconds; from what we ourselves may take, over an instant answer, to a caller who gives up.
+const LATENCY_BUCKETS: [f64; 15] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0];
 
 /// Reports what happens on calls.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl Metrics {
             interruptions: count("offhook.worker.interruptions", "Times a caller interrupted the agent"),
             turn_latency: seconds(
                 "offhook.worker.turn.latency",
-                "From the caller's recognised words or complete keys to the agent's first audio",
+                "From the caller's last sound to the first sample of the answer that was played, by part",
             ),
             tool_duration: seconds("offhook.worker.tool.duration", "Tool runs, by whether they failed"),
             tokens: count("offhook.worker.tokens", "Tokens used, by direction and kind"),
@@ -174,8 +174,16 @@ impl Metrics {
     }
 
     fn turn(&self, turn: &Turn) {
-        if let (Speaker::Agent, Some(latency_ms)) = (turn.speaker, turn.latency_ms) {
-            self.turn_latency.record(f64::from(latency_ms) / 1_000.0, &[]);
+        let Some(latency) = turn.latency else { return };
+        let parts = [
+            ("total", Some(latency.total_ms)),
+            ("endpointing", latency.endpointing_ms),
+            ("model", Some(latency.model_ms)),
+            ("tool", Some(latency.tool_ms)),
+            ("own", Some(latency.own_ms)),
+        ];
+        for (part, ms) in parts.into_iter().filter_map(|(part, ms)| Some((part, ms?))) {
+            self.turn_latency.record(f64::from(ms) / 1_000.0, &[KeyValue::new("part", part)]);
         }
     }
 
@@ -225,7 +233,10 @@ mod tests {
     use offhook_hosting::telemetry::Telemetry;
 
     use super::*;
-    use crate::prices::Prices;
+    use crate::{
+        calls::{Latency, Speaker, TurnKind},
+        prices::Prices,
+    };
 
     #[test]
     fn what_calls_cost_adds_up_in_dollars() {
@@ -239,5 +250,29 @@ mod tests {
         let cost = families.iter().find(|family| family.name() == "offhook_worker_cost_usd_total").unwrap();
         let usd = cost.get_metric()[0].get_counter().get_value();
         assert!((usd - 0.012).abs() < 1e-12, "{usd}");
+    }
+    #[test]
+    fn a_wait_is_measured_part_by_part_without_what_is_not_known() {
+        let telemetry = Telemetry::for_metrics("test");
+        let metrics = Metrics::new(&telemetry.meter("test"));
+        let latency = Latency { total_ms: 700, endpointing_ms: None, model_ms: 500, tool_ms: 0, own_ms: 200 };
+        metrics.noted(&Entry::Turn(Turn {
+            speaker: Speaker::Agent,
+            kind: TurnKind::Speech,
+            text: String::new(),
+            heard: None,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            interrupted: false,
+            cut_at: None,
+            latency: Some(latency),
+        }));
+        let families = telemetry.registry().gather();
+        let waits = families.iter().find(|family| family.name() == "offhook_worker_turn_latency_seconds").unwrap();
+        let waits = waits.get_metric().iter().map(|series| {
+            let part = series.get_label().iter().find(|label| label.name() == "part").unwrap();
+            (part.value(), series.get_histogram().get_sample_sum())
+        });
+        let waits: std::collections::BTreeMap<_, _> = waits.collect();
+        assert_eq!(waits, [("model", 0.5), ("own", 0.2), ("tool", 0.0), ("total", 0.7)].into());
     }
 }

@@ -85,7 +85,11 @@ dialogue:
     let expected =
         [(Speaker::Agent, "good morning"), (Speaker::Caller, "cancel r-7"), (Speaker::Agent, "cancelled, C-7")];
     assert_eq!(turns, expected);
-    assert!(record.turns[2].latency_ms.is_some());
+    assert!(record.turns[0].latency.is_none(), "nobody had asked anything: {:?}", record.turns);
+    let latency = record.turns[2].latency.unwrap();
+    let parts = [latency.endpointing_ms.unwrap_or(0), latency.model_ms, latency.tool_ms, latency.own_ms];
+    assert_eq!(parts.iter().sum::<u32>(), latency.total_ms, "{latency:?}");
+    assert!(latency.model_ms > 0 && latency.total_ms < 60_000, "{latency:?}");
     assert_eq!((record.tools[0].name.as_str(), record.outcome.as_str()), ("cancel_reservation", "caller_hung_up"));
     assert!(record.usage.unwrap().output_speech_tokens > 0);
     assert_nothing_left(pair).await;

@@ -9,7 +9,7 @@ use std::{pin::Pin, sync::Arc};
 pub use files::RecordFiles;
 pub use memory::MemoryStore;
 pub use record::{
-    CallRecord, CallSid, Direction, Entry, InvalidCallSid, NextStep, Outcome, Speaker, ToolRun, Turn, TurnKind,
+    CallRecord, CallSid, Direction, Entry, InvalidCallSid, Latency, NextStep, Outcome, Speaker, ToolRun, Turn, TurnKind,
 };
 
 /// Keeps the records of calls. Every leg of a call may be served by another worker, so what must outlive a leg goes

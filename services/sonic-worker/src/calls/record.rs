@@ -162,9 +162,25 @@ pub struct Turn {
     /// When the caller stopped hearing it before it was over: interrupted it, or was no longer on the line.
     #[serde(serialize_with = "milliseconds_or_none")]
     pub cut_at: Option<Timestamp>,
-    /// From the caller's recognised words or complete keys to the agent's first audio; `None` for turns that answer
-    /// nothing.
-    pub latency_ms: Option<u32>,
+    /// How long the caller waited for this turn of the agent; `None` for turns that answer nothing, and for those that
+    /// nobody heard as far as is known.
+    pub latency: Option<Latency>,
+}
+
+/// How long a caller waited for an answer, as the caller felt it. The parts add up to the whole, without what is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Latency {
+    /// From the caller's last sound or key, or where that is not known from the recognised words, to the first sample of
+    /// the answer that was played.
+    pub total_ms: u32,
+    /// From there until the caller's words were recognised or keys complete. `None`: the last sound is not known.
+    pub endpointing_ms: Option<u32>,
+    /// From then to the model's first audio, without the time of tools.
+    pub model_ms: u32,
+    /// In the same time, for as long as a tool ran.
+    pub tool_ms: u32,
+    /// From the model's first audio until it was played: ours, the edge's and the telephone network's.
+    pub own_ms: u32,
 }
 
 /// A use of a tool.

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use super::{
     CallTime,
     heard::{Pace, Piece, Speech},
+    latency::Wait,
 };
 use crate::calls::{Speaker, Turn, TurnKind};
 
@@ -21,8 +22,10 @@ pub(super) struct AgentTurn {
     epoch: u32,
     /// When its text came, then when its audio began.
     at: Instant,
-    has_audio: bool,
-    latency: Option<Duration>,
+    /// Where its audio begins on the leg, once it has any.
+    first_sample: Option<u64>,
+    /// How long the caller waited for it; `None` when it answers nothing.
+    wait: Option<Wait>,
     /// More sentences belong to it.
     is_open: bool,
     /// When the model last ended a block.
@@ -46,8 +49,8 @@ impl AgentTurn {
             speech: Speech::default(),
             epoch,
             at: now,
-            has_audio: false,
-            latency: None,
+            first_sample: None,
+            wait: None,
             is_open: true,
             ended_at: now,
             heard: 0,
@@ -71,18 +74,18 @@ impl AgentTurn {
         if self.cut.is_some() {
             return false;
         }
+        let is_first = self.first_sample.is_none();
+        if is_first {
+            (self.at, self.first_sample) = (now, Some(piece.span.start));
+        }
         self.speech.audio(piece);
         self.settle_at = self.settle_at.max(played_at + UNHEARD_FOR);
-        let is_first = !std::mem::replace(&mut self.has_audio, true);
-        if is_first {
-            self.at = now;
-        }
         is_first
     }
 
-    /// The turn answers what the caller said then.
-    pub(super) fn answers(&mut self, said: Instant) {
-        self.latency = Some(self.at.saturating_duration_since(said));
+    /// The turn is what the caller has waited for, if anything.
+    pub(super) fn answers(&mut self, wait: Option<Wait>) {
+        self.wait = wait;
     }
 
     pub(super) fn block_ended(&mut self, now: Instant) {
@@ -104,6 +107,9 @@ impl AgentTurn {
     pub(super) fn handle_heard(&mut self, position: u64, epoch: u32, now: Instant) {
         if epoch == self.epoch {
             self.heard = self.heard.max(position);
+            if let (Some(wait), Some(first)) = (&mut self.wait, self.first_sample) {
+                wait.heard(position.saturating_sub(first), now);
+            }
         } else if epoch > self.epoch {
             self.settle_at = self.settle_at.min(now);
         }
@@ -169,7 +175,6 @@ impl AgentTurn {
         pace.learn(&self.speech);
         let cut = self.cut.filter(|_| heard != text);
         let broke_off_at = self.broke_off_at.filter(|_| heard != text);
-        let latency_ms = self.latency.map(|latency| u32::try_from(latency.as_millis()).unwrap_or(u32::MAX));
         Turn {
             speaker: Speaker::Agent,
             kind: TurnKind::Speech,
@@ -178,7 +183,7 @@ impl AgentTurn {
             at: time.at(self.at),
             interrupted: cut.is_some_and(|cut| cut.by_the_caller),
             cut_at: cut.map(|cut| cut.at).or(broke_off_at).map(|at| time.at(at)),
-            latency_ms,
+            latency: self.wait.and_then(|wait| wait.latency()),
         }
     }
 }

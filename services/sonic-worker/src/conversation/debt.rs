@@ -43,9 +43,9 @@ impl Debt {
         Self { greeting: true, ..Self::default() }
     }
 
-    /// The model begins to listen.
-    pub(super) fn session_begins(&mut self, now: Instant) {
-        self.silent_since = self.is_open().then_some(now);
+    /// Another session begins to listen, and hears at once what nobody has understood (`unheard`).
+    pub(super) fn session_begins(&mut self, unheard: bool, now: Instant) {
+        self.silent_since = (unheard || self.is_open()).then_some(now);
     }
 
     /// The caller stopped speaking: something will have to come of it.

@@ -114,6 +114,9 @@ impl Conversation {
 
     /// What falls due with the sessions while the call is live.
     pub(super) fn advance_sessions(&mut self, now: Instant) {
+        // First what may end a session, then what follows from that.
+        self.advance_former(now);
+        self.advance_stalled(now);
         match &self.sessions.next {
             Some(Next::Pausing { at, elsewhere }) if *at <= now => self.open_next(*elsewhere, now),
             Some(Next::Ready { since, .. }) if self.sessions.current.is_some() => {
@@ -130,8 +133,6 @@ impl Conversation {
         if self.is_time_to_prepare(now) {
             self.open_next(false, now);
         }
-        self.advance_former(now);
-        self.advance_stalled(now);
     }
 
     fn is_time_to_prepare(&self, now: Instant) -> bool {
@@ -162,7 +163,7 @@ impl Conversation {
         let beginning = self.beginning();
         self.turns.told(beginning.text.clone());
         self.outputs.extend(session.wire.begin(beginning).into_iter().map(|event| Output::Send(session.no, event)));
-        self.debt.session_begins(now);
+        self.debt.session_begins(self.voice.is_unheard(), now);
         if !self.playback.is_heard_out() {
             self.not_its_own_until = Some(self.playback.sent());
         }

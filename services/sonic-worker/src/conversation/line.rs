@@ -2,8 +2,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Conversation, Key, LegEnd, Output, Phase, heard::Piece, keypad::Pressed, voice::Change};
-use crate::mulaw;
+use super::{
+    Conversation, Key, LegEnd, Output, Phase, heard::Piece, keypad::Pressed, notes::note, patience::Due, voice::Change,
+};
+use crate::{
+    calls::{NextStep, Outcome},
+    mulaw,
+};
 
 /// A line without audio for so long is quiet: muted, on hold, or Twilio sends nothing. Less may be the network.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
@@ -31,7 +36,7 @@ impl Conversation {
         }
         match self.voice.hear(mulaw, &self.pcm, now) {
             Some(Change::Began) if self.is_playing_what_is_not_its_own(now) => self.hush(now),
-            Some(Change::Stopped(_)) => self.debt.caller_stopped(now),
+            Some(Change::Stopped) => self.debt.caller_stopped(now),
             Some(Change::Began) | None => {}
         }
     }
@@ -40,6 +45,7 @@ impl Conversation {
         // As with audio.
         if matches!(self.phase, Phase::Live) {
             self.leaving.iter_mut().for_each(|leaving| leaving.caller_speaks(now));
+            self.turns.caller_stopped(now);
             self.keypad.press(key, now);
         }
     }
@@ -54,9 +60,37 @@ impl Conversation {
         {
             self.tell_pressed(&pressed, now);
         }
+        if self.sessions.current.is_some() && !self.debt.is_open() {
+            self.filler.end();
+        }
         let busy = self.voice.is_speaking(now) || self.playback.plays_until(now) > now;
         if let Some(sound) = self.filler.due(busy, now) {
             self.play(sound, now);
+        }
+    }
+
+    /// Somebody who says nothing is asked whether they are there; a call that is too long ends.
+    pub(super) fn advance_patience(&mut self, now: Instant) {
+        let is_quiet = self.sessions.current.is_some()
+            && self.playback.is_heard_out()
+            && !self.voice.is_speaking(now)
+            && !self.debt.is_open()
+            && !self.tools.is_running()
+            && self.keypad.deadline().is_none()
+            && self.leaving.is_none();
+        self.patience.quiet_since(is_quiet.then_some(now));
+        let Some(due) = self.patience.due(now) else { return };
+        match due {
+            // Nothing is owed for it: a model that does not say it aloud has not stalled.
+            Due::Ask | Due::Warn { .. } => due.told().iter().for_each(|text| self.tell(&note(text))),
+            Due::End => {
+                let say = Some(self.agent.farewell_silence.clone());
+                self.finish(Outcome::CallerSilent, NextStep::HangUp { say }, now);
+            }
+            Due::TimeUp => {
+                let say = Some(self.agent.farewell_time_up.clone());
+                self.finish(Outcome::TimeUp, NextStep::HangUp { say }, now);
+            }
         }
     }
 
@@ -75,13 +109,15 @@ impl Conversation {
     pub(super) fn tell_pressed(&mut self, pressed: &Pressed, now: Instant) {
         let told = pressed.told();
         self.tell(&told);
+        self.patience.caller_is_there(now);
         self.debt.caller_said(now);
         self.turns.caller_pressed(pressed.keys().to_owned(), told, now);
     }
 
-    /// Tells the model something that it is to answer.
-    fn tell(&mut self, text: &str) {
+    /// Tells the model something that the caller did not say. It may come back as if the caller had.
+    pub(super) fn tell(&mut self, text: &str) {
         if let Some(session) = &mut self.sessions.current {
+            self.turns.told(Some(text.to_owned()));
             self.outputs.extend(session.wire.text(text).into_iter().map(|event| Output::Send(session.no, event)));
         }
     }

@@ -121,7 +121,7 @@ mod tests {
             at: at(millis),
             interrupted: false,
             cut_at: None,
-            latency_ms: None,
+            latency: None,
         }
     }
 

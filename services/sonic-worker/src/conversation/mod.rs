@@ -22,14 +22,13 @@ mod filler;
 mod handover;
 mod heard;
 mod keypad;
+mod latency;
 mod leaving;
 mod limits;
 mod line;
 mod memory;
 mod model;
-#[expect(dead_code, reason = "notes are told once there are some")]
 mod notes;
-#[cfg_attr(not(test), expect(dead_code, reason = "as the notes by which it makes itself heard"))]
 mod patience;
 mod playback;
 mod ports;
@@ -49,8 +48,8 @@ use offhook_hosting::entropy::Entropy;
 
 use self::{
     debt::Debt, filler::Filler, handover::CLOSE_DEADLINE, keypad::Keypad, leaving::Leaving, memory::Memory,
-    playback::Playback, recovery::Recovery, sessions::Sessions, tool_calls::ToolCalls, turns::Turns,
-    voice::CallerVoice,
+    patience::Patience, playback::Playback, recovery::Recovery, sessions::Sessions, tool_calls::ToolCalls,
+    turns::Turns, voice::CallerVoice,
 };
 pub use self::{
     keypad::{InvalidKey, Key},
@@ -93,6 +92,9 @@ pub struct Conversation {
     debt: Debt,
     memory: Memory,
     filler: Filler,
+    patience: Patience,
+    /// The model took something for an interruption, and has not told yet what the caller said.
+    interrupted: bool,
     pcm: Vec<u8>,
     voice: CallerVoice,
     /// The caller's audio came last then.
@@ -136,6 +138,7 @@ impl Conversation {
     pub fn new(Terms { agent, tools, prices, limits }: Terms, time: CallTime, entropy: Entropy) -> Self {
         let mut setup = agent.setup(tools);
         setup.system_prompt.push_str(keypad::EXPLAINED);
+        setup.system_prompt.push_str(notes::EXPLAINED);
         let now = time.started;
         let mut conversation = Self {
             turns: Turns::new(time),
@@ -156,6 +159,8 @@ impl Conversation {
             debt: Debt::to_greet(),
             memory: Memory::new(HistoryLimits::default()),
             filler: Filler::default(),
+            patience: Patience::new(&limits, now),
+            interrupted: false,
             pcm: Vec::new(),
             voice: CallerVoice::default(),
             heard_caller_at: now,
@@ -187,8 +192,8 @@ impl Conversation {
     fn live_deadlines(&self) -> impl Iterator<Item = Instant> {
         let leave_at = self.leaving.as_ref().map(|leaving| leaving.deadline(self.playback.is_heard_out()));
         let stalled_at = self.sessions.current.as_ref().and(self.debt.stalled_at(self.limits.stall_after));
-        let deadlines =
-            [leave_at, stalled_at, self.keypad.deadline(), self.filler.deadline(), Some(self.silence_due_at)];
+        let (keys, silence) = (self.keypad.deadline(), Some(self.silence_due_at));
+        let deadlines = [leave_at, stalled_at, keys, silence, self.filler.deadline(), self.patience.deadline()];
         deadlines.into_iter().flatten()
     }
 
@@ -211,6 +216,7 @@ impl Conversation {
             Input::Deadline => {}
         }
         self.handle_deadlines(now);
+        self.turns.tools_run(self.tools.is_running(), now);
         let settled = self.turns.settled(now);
         self.note(settled);
     }
@@ -219,6 +225,7 @@ impl Conversation {
         self.give_up_on_tools(now);
         if matches!(self.phase, Phase::Live) {
             self.advance_line(now);
+            self.advance_patience(now);
             let heard_out = self.playback.is_heard_out();
             if let Some(left) = self.leaving.take_if(|leaving| leaving.deadline(heard_out) <= now) {
                 self.finish(left.outcome(), left.into_next_step(), now);

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{
     Conversation, Output, Phase, SessionNo,
+    handover::GO_ON,
     leaving::Leaving,
     sessions::Place,
     tool_calls::{Requested, told_late},
@@ -52,7 +53,14 @@ impl Conversation {
         }
         match told {
             Told::CallerSaid(text) => self.handle_caller_said(text, now),
-            Told::CallerSaidNothing => self.voice.understood(),
+            Told::CallerSaidNothing => {
+                self.voice.understood();
+                if std::mem::take(&mut self.interrupted) {
+                    // A false alarm: nobody wanted the agent to stop.
+                    self.tell(GO_ON);
+                    self.debt.told(GO_ON.to_owned(), now);
+                }
+            }
             Told::AgentSays(sentence) => {
                 self.leaving.take_if(|leaving| leaving.is_called_off_by_an_answer());
                 self.leaving.iter_mut().for_each(|leaving| leaving.agent_speaks(now));
@@ -72,6 +80,7 @@ impl Conversation {
                 self.turns.agent_turn_ended();
             }
             Told::Interrupted => {
+                self.interrupted = self.debt.is_in_turn() || !self.playback.is_heard_out();
                 self.debt.turn_ended();
                 self.hush(now);
             }
@@ -84,10 +93,15 @@ impl Conversation {
     }
 
     fn handle_caller_said(&mut self, text: String, now: Instant) {
+        if let Some(stopped) = self.voice.last() {
+            self.turns.caller_stopped(stopped);
+        }
         self.voice.understood();
         if !self.turns.caller_said(text, now) {
             return;
         }
+        self.interrupted = false;
+        self.patience.caller_is_there(now);
         self.leaving.iter_mut().for_each(|leaving| leaving.caller_speaks(now));
         self.debt.caller_said(now);
         if self.is_playing_what_is_not_its_own(now) {
@@ -129,11 +143,10 @@ impl Conversation {
         let text = told_late(&run);
         if let Some(session) = &mut self.sessions.current {
             let told = session.wire.tool_result(id, run.result.as_ref().unwrap_or(&Value::Null));
-            let is_late = told.is_empty();
-            let told = if is_late { session.wire.text(&text) } else { told };
+            let is_unknown = told.is_empty();
             self.outputs.extend(told.into_iter().map(|event| Output::Send(session.no, event)));
-            if is_late {
-                self.turns.told(Some(text.clone()));
+            if is_unknown {
+                self.tell(&text);
             }
         }
         self.debt.told(text, now);

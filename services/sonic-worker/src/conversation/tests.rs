@@ -4,15 +4,19 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    calls::{Speaker, Turn},
+    calls::{Latency, Speaker, Turn},
     nova::{GenerationStage, Role, ServerEvent, StopReason, ToolUseId, Usage},
     tools::Tools,
 };
 
 mod drive;
+mod handover;
 mod hearing;
 mod keys;
+mod latency;
+mod patience;
 mod phone;
+mod recovering;
 
 /// A conversation with invented time; outputs are drained after every step.
 struct Rig {
@@ -35,8 +39,14 @@ impl Rig {
     }
 
     fn with(tools: Vec<ToolSpec>, now: Instant) -> Self {
+        // A test that lets time pass is not about callers who say nothing.
+        let limits = Limits { silence_ask_after: Duration::MAX, call_limit: Duration::MAX, ..Limits::default() };
+        Self::with_limits(tools, limits, now)
+    }
+
+    fn with_limits(tools: Vec<ToolSpec>, limits: Limits, now: Instant) -> Self {
         let time = CallTime { started: now, started_at: Timestamp::UNIX_EPOCH };
-        let terms = Terms { agent: Agent::demo().into(), tools, prices: Prices::default(), limits: Limits::default() };
+        let terms = Terms { agent: Agent::demo().into(), tools, prices: Prices::default(), limits };
         let conversation = Conversation::new(terms, time, Entropy::from_seed(7));
         Self { conversation, now, notes: Vec::new(), session: None }
     }
@@ -126,6 +136,17 @@ impl Rig {
         outputs
     }
 
+    /// The caller is heard for so long at this loudness, 20 ms at a time. What is done meanwhile but for the audio itself.
+    fn caller(&mut self, sound: u8, millis: u64) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        for _ in 0..millis / 20 {
+            outputs.extend(self.later(20));
+            let heard = self.handle(Input::CallerAudio(Bytes::from(vec![sound; 160])));
+            outputs.extend(heard.into_iter().filter(|output| !matches!(output, Output::SendAudio(..))));
+        }
+        outputs
+    }
+
     fn turns(&self) -> Vec<&Turn> {
         self.notes.iter().filter_map(|entry| if let Entry::Turn(turn) = entry { Some(turn) } else { None }).collect()
     }
@@ -183,6 +204,27 @@ fn sent(outputs: &[Output]) -> Vec<String> {
     sent.collect()
 }
 
+/// Mu-law of a voice, and of silence.
+const VOICE: u8 = 0x10;
+const SILENCE: u8 = 0xff;
+
+/// The texts in what is sent, with the role of their block, lower-case where the model is to answer.
+fn texts(outputs: &[Output]) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut role = String::new();
+    for output in outputs {
+        let Output::Send(_, event) = output else { continue };
+        let event: Value = serde_json::from_slice(&event.clone().into_bytes()).unwrap();
+        let start = &event["event"]["contentStart"];
+        if let Some(name) = start["role"].as_str() {
+            role = if start["interactive"] == true { name.to_lowercase() } else { name.to_owned() };
+        }
+        let said = event["event"]["textInput"]["content"].as_str();
+        texts.extend(said.map(|text| format!("{role}: {text}")));
+    }
+    texts
+}
+
 const BY_THE_BOOK: [&str; 3] = ["contentEnd", "promptEnd", "sessionEnd"];
 
 #[test]
@@ -228,14 +270,17 @@ fn the_record_says_who_said_what_when_and_what_was_cut_short() {
     rig.model(caller_said("cancel it"));
     rig.now += Duration::from_millis(450);
     rig.model(says("Which one?"));
+    rig.now += Duration::from_millis(30);
+    rig.handle(Input::Heard { sample: 320 + 160, epoch: 1 });
     rig.handle(Input::LegEnded(LegEnd::Stopped));
     let [greeting, caller, question] = rig.turns()[..] else { panic!("{:?}", rig.turns()) };
     assert_eq!(
-        (greeting.text.as_str(), greeting.interrupted, greeting.latency_ms),
+        (greeting.text.as_str(), greeting.interrupted, greeting.latency),
         ("Hello. How can I help?", true, None)
     );
     assert_eq!((caller.speaker, caller.text.as_str()), (Speaker::Caller, "cancel it"));
-    assert_eq!((question.text.as_str(), question.latency_ms), ("Which one?", Some(450)));
+    let latency = Latency { total_ms: 460, endpointing_ms: None, model_ms: 450, tool_ms: 0, own_ms: 10 };
+    assert_eq!((question.text.as_str(), question.latency), ("Which one?", Some(latency)));
 }
 
 #[test]

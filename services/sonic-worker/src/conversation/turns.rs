@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     agent_turn::AgentTurn,
     heard::{Pace, Piece},
+    latency::Waits,
 };
 use crate::calls::{Speaker, Turn, TurnKind};
 
@@ -35,7 +36,7 @@ pub(super) struct Turns {
     /// Text that was sent to the model, such as the trigger that makes it speak first, may come back as if the caller
     /// had said it; not after the agent has spoken.
     sent_text: Option<String>,
-    caller_said: Option<Instant>,
+    waits: Waits,
     pace: Pace,
     waiting: VecDeque<Waiting>,
 }
@@ -46,9 +47,18 @@ enum Waiting {
     Agent(AgentTurn),
 }
 
+impl Waiting {
+    fn agent(&mut self) -> Option<&mut AgentTurn> {
+        match self {
+            Self::Caller(_) => None,
+            Self::Agent(agent) => Some(agent),
+        }
+    }
+}
+
 impl Turns {
     pub(super) fn new(time: CallTime) -> Self {
-        Self { time, sent_text: None, caller_said: None, pace: Pace::default(), waiting: VecDeque::new() }
+        Self { time, sent_text: None, waits: Waits::default(), pace: Pace::default(), waiting: VecDeque::new() }
     }
 
     pub(super) fn time(&self) -> CallTime {
@@ -75,9 +85,20 @@ impl Turns {
         self.begin_caller_turn(TurnKind::Digits, keys, now);
     }
 
+    /// The caller's last sound so far, or key. Until this is told, how long the model took to notice the end of a turn is
+    /// not known.
+    pub(super) fn caller_stopped(&mut self, at: Instant) {
+        self.waits.caller_stopped(at);
+    }
+
+    /// Whether any tool runs now.
+    pub(super) fn tools_run(&mut self, any: bool, now: Instant) {
+        self.waits.tools_run(any, now);
+    }
+
     fn begin_caller_turn(&mut self, kind: TurnKind, text: String, now: Instant) {
         self.agent_turn_ended();
-        self.caller_said = Some(now);
+        self.waits.asked(now);
         self.waiting.push_back(Waiting::Caller(Turn {
             speaker: Speaker::Caller,
             kind,
@@ -86,7 +107,7 @@ impl Turns {
             at: self.time.at(now),
             interrupted: false,
             cut_at: None,
-            latency_ms: None,
+            latency: None,
         }));
     }
 
@@ -103,11 +124,9 @@ impl Turns {
 
     /// Audio of the agent, to be played by `played_at`.
     pub(super) fn agent_audio(&mut self, piece: Piece, now: Instant, played_at: Instant) {
-        let caller_said = self.caller_said;
-        let Some(agent) = self.newest() else { return };
+        let Some(agent) = self.waiting.iter_mut().rev().find_map(Waiting::agent) else { return };
         if agent.audio(piece, now, played_at) && agent.is_open() {
-            caller_said.into_iter().for_each(|said| agent.answers(said));
-            self.caller_said = None;
+            agent.answers(self.waits.answered(now));
         }
     }
 
@@ -202,10 +221,7 @@ impl Turns {
     }
 
     fn agents(&mut self) -> impl DoubleEndedIterator<Item = &mut AgentTurn> {
-        self.waiting.iter_mut().filter_map(|waiting| match waiting {
-            Waiting::Caller(_) => None,
-            Waiting::Agent(agent) => Some(agent),
-        })
+        self.waiting.iter_mut().filter_map(Waiting::agent)
     }
 
     fn newest(&mut self) -> Option<&mut AgentTurn> {

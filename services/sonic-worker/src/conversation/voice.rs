@@ -41,6 +41,8 @@ pub(super) struct CallerVoice {
     /// Loudness of the line without voice, in 65,536ths of a sample's step.
     noise: u64,
     run: Option<Run>,
+    /// When the last voice came.
+    last: Option<Instant>,
     /// Where the first voice begins that no session has understood.
     unheard_from: Option<u64>,
     /// How much voice there has been since, in frames.
@@ -62,8 +64,8 @@ struct Run {
 pub(super) enum Change {
     /// The caller began to speak.
     Began,
-    /// The caller has been silent for a moment; the last voice came then.
-    Stopped(Instant),
+    /// The caller has been silent for a moment.
+    Stopped,
 }
 
 impl CallerVoice {
@@ -112,6 +114,11 @@ impl CallerVoice {
         self.run.is_some_and(|run| now.saturating_duration_since(run.until_at) < pause)
     }
 
+    /// When the caller's last sound came.
+    pub(super) fn last(&self) -> Option<Instant> {
+        self.last
+    }
+
     /// What the next session has to hear, as mu-law: what nobody has understood, and the moment before it.
     pub(super) fn unheard(&self) -> impl Iterator<Item = &Bytes> {
         let from = self.unheard_from.unwrap_or(self.position).saturating_sub(BEFORE);
@@ -141,6 +148,9 @@ impl CallerVoice {
         run.frames += 1;
         self.unheard_frames += 1;
         (run.until, run.until_at) = (self.position, now);
+        if run.frames >= SHORTEST_FRAMES {
+            self.last = Some(now);
+        }
         let began = run.frames == SHORTEST_FRAMES;
         if began && self.unheard_from.is_none() {
             (self.unheard_from, self.unheard_frames) = (Some(run.from), run.frames);
@@ -150,7 +160,7 @@ impl CallerVoice {
 
     fn silent(&mut self) -> Option<Change> {
         let run = self.run.take_if(|run| run.until + STOPPED_AFTER <= self.position)?;
-        (run.frames >= SHORTEST_FRAMES).then_some(Change::Stopped(run.until_at))
+        (run.frames >= SHORTEST_FRAMES).then_some(Change::Stopped)
     }
 
     fn forget(&mut self) {
@@ -213,8 +223,9 @@ mod tests {
         assert_eq!(caller.sounds(3_000, 20), [(2, Change::Began)]);
         let stopped = caller.now;
         assert!(caller.voice.is_speaking(caller.now));
-        assert_eq!(caller.sounds(10, 30), [(14, Change::Stopped(stopped))]);
+        assert_eq!(caller.sounds(10, 30), [(14, Change::Stopped)]);
         assert!(!caller.voice.is_speaking(caller.now));
+        assert_eq!(caller.voice.last(), Some(stopped));
     }
 
     #[test]

@@ -143,7 +143,13 @@ fn turn(turn: Turn) -> wire::Turn {
         at: format!("{:.3}", turn.at),
         interrupted: turn.interrupted,
         cut_at: turn.cut_at.map(|at| format!("{at:.3}")).unwrap_or_default(),
-        latency_ms: turn.latency_ms,
+        latency: turn.latency.map(|latency| wire::Latency {
+            total_ms: latency.total_ms,
+            endpointing_ms: latency.endpointing_ms,
+            model_ms: latency.model_ms,
+            tool_ms: latency.tool_ms,
+            own_ms: latency.own_ms,
+        }),
     }
 }
 

@@ -40,6 +40,12 @@ impl Driver {
         assert!(!self.finished || !matches!(input, Input::Deadline), "finished, and something is due");
         let outputs = self.rig.handle(input);
         self.take(outputs);
+        let conversation = &self.rig.conversation;
+        let is_waiting = conversation.sessions.current.is_none() && matches!(conversation.phase, Phase::Live);
+        if is_waiting && let Some(sessions::Next::Pausing { at, .. }) = conversation.sessions.next {
+            assert!(at > self.rig.now, "the next session is due and not asked for");
+        }
+        assert!(!is_waiting || conversation.sessions.next.is_some(), "no session, and none to come");
     }
 
     fn take(&mut self, outputs: Vec<Output>) {
