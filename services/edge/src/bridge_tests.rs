@@ -179,6 +179,8 @@ async fn a_socket_that_takes_nothing_is_still_read_and_a_hush_overtakes_what_wai
     }
     assert_eq!(written, ["media", "mark", "clear"], "only what the socket already held comes first");
     rig.settle().await;
+    let Ok(Message::Text(mark)) = rig.hear.try_recv() else { panic!("the clear's own mark is missing") };
+    assert!(mark.contains("1:160"), "{mark}");
     assert!(rig.hear.try_recv().is_err(), "nothing stale follows");
 }
 

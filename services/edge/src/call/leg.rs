@@ -20,7 +20,7 @@ use tonic::Code;
 use super::{
     attach::{Action, another_may_serve, worker_start},
     outcome::Outcome,
-    playout::{Play, Playout},
+    playout::{MarkName, Play, Playout},
     ticket::Claims,
     uplink::Uplink,
 };
@@ -310,15 +310,21 @@ impl Leg {
             (Phase::AwaitingStart { .. }, Inbound::Start(start)) => self.on_start(start, now),
             (Phase::AwaitingStart { .. }, Inbound::Connected) => {}
             (Phase::Ending { .. } | Phase::Over(_), _) => {}
-            (_, Inbound::Stop) => self.end(Outcome::Stopped, now),
-            (Phase::Attaching { .. } | Phase::Live, Inbound::Media(mulaw)) => self.uplink.push_audio(mulaw),
+            (_, Inbound::Stop) => {
+                let heard = self.playout.stopped();
+                self.tell_heard(heard);
+                self.end(Outcome::Stopped, now);
+            }
+            (Phase::Attaching { .. } | Phase::Live, Inbound::Media(mulaw)) => {
+                self.playout.caller_sent(mulaw.len());
+                self.uplink.push_audio(mulaw);
+            }
             (Phase::Attaching { .. } | Phase::Live, Inbound::Dtmf(key)) => self.uplink.push_key(key),
             // The conversation is over: what the caller does while its last words play concerns nobody.
             (Phase::Finishing { .. }, Inbound::Media(_) | Inbound::Dtmf(_)) => {}
             (Phase::Live | Phase::Finishing { .. }, Inbound::Mark(name)) => {
-                if let Some(heard) = self.playout.echoed(&name) {
-                    self.uplink.push_heard(heard.sample, heard.epoch);
-                }
+                let heard = self.playout.echoed(&name);
+                self.tell_heard(heard);
                 self.finish_if_heard(now);
             }
             (_, Inbound::Start(_) | Inbound::Connected | Inbound::Media(_) | Inbound::Dtmf(_) | Inbound::Mark(_)) => {
@@ -336,6 +342,12 @@ impl Leg {
         let start = Box::new(worker_start(start, self.setup.transfer_available));
         self.action = Some(Action::attach(&start));
         self.phase = Phase::Attaching { start, until: now + ATTACH_DEADLINE };
+    }
+
+    fn tell_heard(&mut self, heard: Option<MarkName>) {
+        if let Some(MarkName { epoch, sample }) = heard {
+            self.uplink.push_heard(sample, epoch);
+        }
     }
 
     fn finish_if_heard(&mut self, now: Instant) {

@@ -200,17 +200,20 @@ fn keys_and_heard_positions_reach_the_worker() {
     );
     rig.twilio(&key);
     rig.worker(speak(0, 800, 0));
-    assert_eq!(rig.written().len(), 2);
+    assert_eq!(rig.written().len(), 4);
     rig.twilio(&echo("0:800"));
     let heard = ToWorker::Heard(Heard { sample: 800, epoch: 0 });
     assert_eq!(rig.told_worker(), [ToWorker::Digit(Digit { digit: "*".to_owned() }), heard]);
 }
 
 #[test]
-fn a_hush_is_written_before_anything_else_and_stale_echoes_are_not_heard() {
+fn a_hush_is_written_before_anything_else_and_what_was_heard_until_it_arrived_is_told_once() {
     let mut rig = Rig::live();
     rig.worker(speak(0, 1600, 0));
-    assert_eq!(rig.written().len(), 4);
+    assert_eq!(rig.written().len(), 6);
+    rig.twilio(&echo("0:160"));
+    let heard = |sample| ToWorker::Heard(Heard { sample, epoch: 0 });
+    assert_eq!(rig.told_worker(), [heard(160)]);
     rig.worker(speak(1600, 800, 0));
     rig.worker(Message::Hush(Hush { epoch: 1 }));
     rig.worker(speak(1600, 800, 0));
@@ -218,10 +221,27 @@ fn a_hush_is_written_before_anything_else_and_stale_echoes_are_not_heard() {
     rig.now += Duration::from_millis(3);
     let clear = format!(r#"{{"event":"clear","streamSid":"{STREAM}"}}"#);
     assert_eq!(rig.leg.poll_frame(rig.now), Some(Frame::Clear { text: clear, since: hushed_at }));
-    assert!(rig.written().is_empty());
-    rig.twilio(&echo("0:800"));
+    let [mark] = &rig.written()[..] else { panic!("only the mark behind the clear is due") };
+    assert!(mark.contains("1:1600"), "{mark}");
+    rig.twilio(&media(&[0xff; 160]));
+    rig.twilio(&media(&[0xff; 160]));
+    rig.twilio(&echo("0:960"));
     rig.twilio(&echo("0:1600"));
-    assert!(rig.told_worker().is_empty());
+    rig.twilio(&echo("1:1600"));
+    let told = rig.told_worker();
+    assert_eq!(told[2..], [heard(480)], "two frames were played before the clear came: {told:?}");
+}
+
+#[test]
+fn a_caller_who_hangs_up_has_heard_what_was_played_until_then() {
+    let mut rig = Rig::live();
+    rig.worker(speak(0, 1600, 0));
+    rig.written();
+    rig.twilio(&echo("0:160"));
+    rig.twilio(&media(&[0xff; 160]));
+    rig.twilio(&stop());
+    let heard = ToWorker::Heard(Heard { sample: 320, epoch: 0 });
+    assert_eq!(rig.told_worker()[1..], [heard, ended(EndedReason::Stopped)]);
 }
 
 #[test]
@@ -230,8 +250,8 @@ fn after_next_the_socket_closes_once_all_was_heard() {
     rig.worker(speak(0, 1600, 0));
     rig.worker(Message::Next(Next { step: None }));
     rig.leg.handle_worker_end(Ok(()), rig.now);
-    assert_eq!(rig.written().len(), 4);
-    rig.twilio(&echo("0:800"));
+    assert_eq!(rig.written().len(), 6);
+    rig.twilio(&echo("0:960"));
     assert!(rig.written().is_empty());
     rig.twilio(&echo("0:1600"));
     assert_eq!(rig.written(), ["close"]);

@@ -2,7 +2,8 @@
 //!
 //! Audio is cut into slices with a mark behind each, named `{epoch}:{sample_end}`. Twilio echoes a mark when the audio
 //! before it was played, and also when a `clear` flushed it (Twilio docs, "Media Streams - WebSocket Messages"): the two
-//! echoes look the same. So a `clear` begins a new epoch, and echoes of older ones prove nothing.
+//! echoes look the same. So a `clear` begins a new epoch, and is followed by a mark of its own; which echoes of the epoch
+//! before it were played is found out in `played`.
 //!
 //! Everything is handed on at once, because Twilio buffers minutes of audio and plays it in real time. Only a slow socket
 //! makes a queue here; it is bounded, and the oldest audio is dropped.
@@ -16,33 +17,32 @@ use std::{
 use bytes::Bytes;
 use offhook_proto::voice::v1::Speak;
 
-/// Samples of a slice: how finely it is known what the caller heard. 100 ms.
-pub const SLICE_SAMPLES: usize = 800;
-/// Samples that may wait for a slow socket. One minute.
-pub const CAPACITY_SAMPLES: usize = 60 * SAMPLES_PER_SECOND as usize;
+use super::played::{Cleared, Late, Played, SLICE_SAMPLES, duration};
 
-const SAMPLES_PER_SECOND: u64 = 8000;
+/// Samples that may wait for a slow socket. One minute.
+pub const CAPACITY_SAMPLES: usize = 60 * SAMPLES_PER_SECOND;
+
+const SAMPLES_PER_SECOND: usize = 8000;
 
 /// The agent's side of one leg.
 #[derive(Debug, Default)]
 pub struct Playout {
     epoch: u32,
     clear_due: bool,
-    slices: VecDeque<Slice>,
+    pieces: VecDeque<Piece>,
     queued_samples: usize,
     mark_due: Option<u64>,
-    /// End of the newest slice written in this epoch.
-    sent: Option<u64>,
-    /// Newest position of this epoch that the caller has heard.
-    heard: Option<u64>,
-    /// When Twilio will have played what was written.
-    played_at: Option<Instant>,
+    played: Played,
+    /// The epoch before this one, until Twilio has shown what of it was played.
+    cleared: Option<Cleared>,
+    /// Samples of the caller that Twilio has sent.
+    clock: u64,
     dropped: u64,
 }
 
 #[derive(Debug)]
-struct Slice {
-    end: u64,
+struct Piece {
+    first_sample: u64,
     mulaw: Bytes,
 }
 
@@ -87,16 +87,13 @@ impl Playout {
             self.dropped += u64::from(!speak.mulaw.is_empty());
             return;
         }
-        let (mut rest, mut end) = (speak.mulaw, speak.first_sample);
-        while !rest.is_empty() {
-            let mulaw = rest.split_to(rest.len().min(SLICE_SAMPLES));
-            end = end.saturating_add(mulaw.len() as u64);
-            self.queued_samples += mulaw.len();
-            self.slices.push_back(Slice { end, mulaw });
+        if speak.mulaw.is_empty() {
+            return;
         }
+        self.queued_samples += speak.mulaw.len();
+        self.pieces.push_back(Piece { first_sample: speak.first_sample, mulaw: speak.mulaw });
         while self.queued_samples > CAPACITY_SAMPLES {
-            let oldest = self.slices.pop_front().expect("queued samples are in slices");
-            self.queued_samples -= oldest.mulaw.len();
+            self.take(SLICE_SAMPLES).expect("queued samples are in pieces");
             self.dropped += 1;
         }
     }
@@ -107,18 +104,58 @@ impl Playout {
         if epoch <= self.epoch {
             return false;
         }
-        *self = Self { epoch, clear_due: true, dropped: self.dropped, ..Self::default() };
+        let (played, before) = (std::mem::take(&mut self.played), self.epoch);
+        let mark_due = played.written();
+        let cleared = (!played.is_heard_out()).then(|| Cleared::new(before, played));
+        let (clock, dropped) = (self.clock, self.dropped);
+        let mark_due = mark_due.filter(|_| cleared.is_some());
+        *self = Self { epoch, clear_due: true, mark_due, cleared, clock, dropped, ..Self::default() };
         true
     }
 
-    /// A mark came back. The position that the caller is now known to have heard, if that is news.
+    /// Twilio sent so many samples of the caller.
+    pub fn caller_sent(&mut self, samples: usize) {
+        self.clock += samples as u64;
+    }
+
+    /// A mark came back. The position that the caller is now known to have heard, in the epoch in which it was written, if
+    /// that is news.
     pub fn echoed(&mut self, name: &str) -> Option<MarkName> {
         let mark = MarkName::parse(name)?;
-        let news = mark.epoch == self.epoch && self.sent >= Some(mark.sample) && self.heard < Some(mark.sample);
-        news.then(|| {
-            self.heard = Some(mark.sample);
-            mark
-        })
+        if mark.epoch == self.epoch {
+            return match self.cleared.take() {
+                Some(mut cleared) => {
+                    let late = cleared.flushed(self.clock);
+                    self.learned(cleared, late)
+                }
+                None => self.played.echoed(mark.sample, self.clock).then_some(mark),
+            };
+        }
+        let mut cleared = self.cleared.take_if(|cleared| cleared.epoch == mark.epoch)?;
+        let late = cleared.echoed(mark.sample, self.clock);
+        self.learned(cleared, late)
+    }
+
+    fn learned(&mut self, cleared: Cleared, late: Late) -> Option<MarkName> {
+        let epoch = cleared.epoch;
+        let sample = match late {
+            Late::Over(sample) => sample,
+            Late::Played(sample) => {
+                self.cleared = Some(cleared);
+                Some(sample)
+            }
+            Late::Unclear => {
+                self.cleared = Some(cleared);
+                None
+            }
+        };
+        sample.map(|sample| MarkName { epoch, sample })
+    }
+
+    /// The stream is over: the position that the caller has heard beyond what the marks have told.
+    pub fn stopped(&mut self) -> Option<MarkName> {
+        let sample = self.played.position(self.clock)?;
+        Some(MarkName { epoch: self.epoch, sample })
     }
 
     /// The next thing to write; whoever takes it writes it.
@@ -129,34 +166,40 @@ impl Playout {
         if let Some(sample) = self.mark_due.take() {
             return Some(Play::Mark(MarkName { epoch: self.epoch, sample }));
         }
-        let Slice { end, mulaw } = self.slices.pop_front()?;
-        self.queued_samples -= mulaw.len();
+        let first = self.pieces.front()?.first_sample;
+        let most = self.played.next_slice(first, now);
+        let mulaw = self.take(most)?;
+        let end = first.saturating_add(mulaw.len() as u64);
+        self.played.write(first..end, now);
         self.mark_due = Some(end);
-        self.sent = Some(end);
-        let begins = self.played_at.map_or(now, |at| at.max(now));
-        self.played_at = Some(begins + duration(mulaw.len()));
         Some(Play::Audio(mulaw))
+    }
+
+    /// Takes up to so many samples off the oldest piece.
+    fn take(&mut self, most: usize) -> Option<Bytes> {
+        let piece = self.pieces.front_mut()?;
+        let mulaw = piece.mulaw.split_to(piece.mulaw.len().min(most));
+        piece.first_sample = piece.first_sample.saturating_add(mulaw.len() as u64);
+        self.queued_samples -= mulaw.len();
+        self.pieces.pop_front_if(|piece| piece.mulaw.is_empty());
+        Some(mulaw)
     }
 
     /// Whether the caller has heard everything.
     pub fn is_finished(&self) -> bool {
-        self.slices.is_empty() && self.mark_due.is_none() && self.heard == self.sent
+        self.pieces.is_empty() && self.mark_due.is_none() && self.played.is_heard_out()
     }
 
     /// How long it takes from `now` until all that is known has been played.
     pub fn remaining(&self, now: Instant) -> Duration {
-        let buffered = self.played_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-        buffered + duration(self.queued_samples)
+        let buffered = self.played.until().map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        buffered + duration(self.queued_samples as u64)
     }
 
     /// Pieces of audio dropped since the last time this was asked: overflow, or of a foreign epoch.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }
-}
-
-fn duration(samples: usize) -> Duration {
-    Duration::from_millis(samples as u64 * 1000 / SAMPLES_PER_SECOND)
 }
 
 #[cfg(test)]

@@ -28,7 +28,9 @@ fn audio_goes_out_at_once_in_slices_with_a_mark_behind_each() {
     playout.speak(speak(0, 1000, 0));
     playout.speak(speak(1000, 160, 0));
     let written = drain(&mut playout, start());
-    assert_eq!(written, ["audio 800", "mark 0:800", "audio 200", "mark 0:1000", "audio 160", "mark 0:1160"]);
+    let audio = ["audio 160", "audio 800", "audio 40", "audio 160"];
+    let marks = ["mark 0:160", "mark 0:960", "mark 0:1000", "mark 0:1160"];
+    assert_eq!(written, audio.iter().zip(marks).flat_map(|(audio, mark)| [*audio, mark]).collect::<Vec<_>>());
 }
 
 #[test]
@@ -36,10 +38,10 @@ fn an_echo_moves_the_heard_position_forward_only() {
     let mut playout = Playout::default();
     playout.speak(speak(0, 2400, 0));
     drain(&mut playout, start());
-    assert_eq!(playout.echoed("0:800"), heard(800, 0));
-    assert_eq!(playout.echoed("0:800"), None);
+    assert_eq!(playout.echoed("0:960"), heard(960, 0));
+    assert_eq!(playout.echoed("0:960"), None);
     assert_eq!(playout.echoed("0:2400"), heard(2400, 0));
-    assert_eq!(playout.echoed("0:1600"), None);
+    assert_eq!(playout.echoed("0:1760"), None);
 }
 
 #[test]
@@ -58,13 +60,52 @@ fn an_echo_of_what_was_never_sent_proves_nothing() {
 fn a_hush_clears_first_and_forgets_what_was_queued() {
     let mut playout = Playout::default();
     playout.speak(speak(0, 1600, 0));
-    assert_eq!(playout.poll(start()), Some(Play::Audio(Bytes::from(vec![0; 800]))));
+    assert_eq!(playout.poll(start()), Some(Play::Audio(Bytes::from(vec![0; 160]))));
     assert!(playout.hush(1));
     playout.speak(speak(1600, 160, 0));
     playout.speak(speak(1600, 160, 1));
-    assert_eq!(drain(&mut playout, start()), ["clear", "audio 160", "mark 1:1760"]);
-    assert_eq!(playout.echoed("0:800"), None, "flushed by the clear, not heard");
+    assert_eq!(drain(&mut playout, start()), ["clear", "mark 1:160", "audio 160", "mark 1:1760"]);
+    assert_eq!(playout.echoed("1:160"), None, "the clear has arrived, and nothing was heard");
     assert_eq!(playout.echoed("1:1760"), heard(1760, 1));
+}
+
+#[test]
+fn what_twilio_plays_until_the_clear_arrives_is_heard_and_what_the_clear_flushes_is_not() {
+    let mut playout = Playout::default();
+    playout.speak(speak(0, 8000, 0));
+    drain(&mut playout, start());
+    assert_eq!(playout.echoed("0:160"), heard(160, 0));
+    playout.hush(1);
+    playout.caller_sent(800);
+    assert_eq!(playout.echoed("0:960"), heard(960, 0), "it came when it was due");
+    playout.caller_sent(320);
+    assert_eq!(playout.echoed("0:1760"), heard(1280, 0), "it came before");
+    for flushed in ["0:2560", "0:8000", "1:8000"] {
+        assert_eq!(playout.echoed(flushed), None, "{flushed}");
+    }
+}
+
+#[test]
+fn a_clear_that_finds_all_played_needs_no_mark() {
+    let mut playout = Playout::default();
+    playout.speak(speak(0, 160, 0));
+    drain(&mut playout, start());
+    playout.echoed("0:160");
+    playout.hush(1);
+    assert_eq!(drain(&mut playout, start()), ["clear"]);
+}
+
+#[test]
+fn when_the_stream_stops_the_clock_tells_more_than_the_last_mark() {
+    let mut playout = Playout::default();
+    playout.speak(speak(0, 1600, 0));
+    drain(&mut playout, start());
+    assert_eq!(playout.stopped(), None, "nothing is known to have been played");
+    playout.echoed("0:160");
+    playout.caller_sent(480);
+    assert_eq!(playout.stopped(), heard(640, 0));
+    playout.caller_sent(8000);
+    assert_eq!(playout.stopped(), heard(1600, 0), "there was no more");
 }
 
 #[test]
@@ -85,7 +126,7 @@ fn a_slow_socket_loses_the_oldest_audio() {
     }
     assert_eq!((playout.take_dropped(), playout.take_dropped()), (10, 0));
     let written = drain(&mut playout, start());
-    assert_eq!(written[1], "mark 0:8800");
+    assert_eq!(written[..2], ["audio 160", "mark 0:8160"]);
     assert_eq!(written.last().map(String::as_str), Some("mark 0:488000"));
 }
 
@@ -96,7 +137,7 @@ fn all_is_finished_once_the_last_mark_is_back() {
     playout.speak(speak(0, 1600, 0));
     assert!(!playout.is_finished());
     drain(&mut playout, now);
-    playout.echoed("0:800");
+    playout.echoed("0:960");
     assert!(!playout.is_finished());
     playout.echoed("0:1600");
     assert!(playout.is_finished());
@@ -120,5 +161,12 @@ fn what_remains_counts_twilios_buffer_and_our_queue() {
 fn positions_at_the_end_of_the_numbers_do_not_overflow() {
     let mut playout = Playout::default();
     playout.speak(speak(u64::MAX - 1, 1600, 0));
-    assert_eq!(drain(&mut playout, start()).len(), 4);
+    playout.speak(speak(5, 8000, 0));
+    assert!(!drain(&mut playout, start()).is_empty());
+    playout.echoed(&format!("0:{}", u64::MAX));
+    playout.echoed("0:165");
+    playout.caller_sent(160);
+    playout.hush(1);
+    playout.echoed("0:965");
+    playout.echoed("1:0");
 }
