@@ -5,8 +5,8 @@
 //!
 //! The model does not say where in the audio a word is, so a sentence's characters are spread evenly over its audio,
 //! without the silence before and after it. A word counts as heard only once the audio of all its characters was played:
-//! of a word that was cut, nothing is claimed. A block that an interruption broke off is shorter than its text: there, the
-//! [`Pace`] of whole sentences says how long it would have been, and the last word is not claimed.
+//! of a word that was cut, nothing is claimed. A block that an interruption broke off may be shorter than its text: there,
+//! the [`Pace`] of whole sentences says how long it would have been, and the last word is claimed only if it was as long.
 //!
 //! What was heard is always a prefix of what was said. A text that was never given any audio was not heard, and nothing
 //! after it counts.
@@ -187,7 +187,8 @@ impl Sentence {
         };
         let is_heard = |until: u64| u128::from(until) * u128::from(samples) <= u128::from(played) * u128::from(chars);
         let ends = word_ends(&self.text).take_while(|(_, chars)| is_heard(*chars));
-        let end = ends.map(|(end, _)| end).last().unwrap_or(0);
+        let is_whole = self.block == Block::BrokenOff && spoken >= samples && played == spoken;
+        let end = if is_whole { self.text.len() } else { ends.map(|(end, _)| end).last().unwrap_or(0) };
         &self.text[..end.min(self.spoken.unwrap_or(self.text.len()))]
     }
 }

@@ -126,6 +126,20 @@ fn of_a_block_that_broke_off_no_more_is_claimed_than_its_audio_can_have_said() {
 }
 
 #[test]
+fn a_block_that_broke_off_but_is_as_long_as_its_text_takes_is_heard_to_the_last_word() {
+    let broken_off = |samples: u64, position: u64| {
+        let mut speech = spoken(&["One two three four."]);
+        speech.says("Five six.");
+        speech.audio(quiet(19 * EVENLY, samples));
+        speech.broken_off();
+        heard(&speech, 19 * EVENLY + position)
+    };
+    assert_eq!(broken_off(9 * EVENLY, 9 * EVENLY), "One two three four. Five six.");
+    assert_eq!(broken_off(9 * EVENLY, 9 * EVENLY - 1), "One two three four. Five");
+    assert_eq!(broken_off(9 * EVENLY - 1, 9 * EVENLY), "One two three four. Five");
+}
+
+#[test]
 fn without_a_whole_sentence_to_go_by_speech_is_taken_to_be_slow() {
     let mut speech = Speech::default();
     speech.says("One two three.");

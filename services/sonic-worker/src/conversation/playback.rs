@@ -4,10 +4,10 @@ const SAMPLES_PER_SECOND: u128 = 8_000;
 
 /// The agent's audio on its way to the caller, by position and epoch, and how far the caller has heard it.
 ///
-/// The edge tells positions that were played, not the one at which a `clear` stopped the audio. Between two of its
-/// messages the audio plays on in real time, so [`Playback::position`] counts on from the last one: no further than what
-/// had been sent when that message came, because what was sent later may have come too late to be played without a gap.
-/// That never counts ahead of the caller. It falls short by the time a message takes to the phone and back.
+/// Between two of the edge's messages the audio plays on in real time, so [`Playback::position`] counts on from the last
+/// one: no further than what had been sent when that message came, because what was sent later may have come too late to
+/// be played without a gap. That does not count ahead of the caller, and falls short by the time a message takes to the
+/// phone and back. Where the audio really stopped, the edge tells after a hush, when it has found out.
 #[derive(Debug, Default)]
 pub(super) struct Playback {
     epoch: u32,

@@ -11,7 +11,8 @@ const CHARACTER: u64 = 160;
 /// Silence after a sentence.
 const REST: u64 = 480;
 
-/// The edge and the phone behind it: plays in real time, confirms each slice, and forgets all when it is cleared.
+/// The edge and the phone behind it: plays in real time, confirms each slice, and when it is cleared, tells how far it has
+/// played and forgets the rest. How the edge finds that out is tested where both are, in the lab.
 struct Phone {
     rig: Rig,
     dice: Entropy,
@@ -75,6 +76,9 @@ impl Phone {
                 self.buffer.extend(starts.map(|start| start..end.min(start + SLICE)));
             }
             Output::Hush { epoch } => {
+                if let Some(sample) = self.played.last().map(|played| played.end) {
+                    self.tell_heard(sample);
+                }
                 self.epoch = epoch;
                 self.buffer.clear();
                 self.cleared_at = self.played.last().map(|played| played.end);
@@ -95,10 +99,14 @@ impl Phone {
             slice.start = end;
             if slice.is_empty() {
                 self.buffer.pop_front();
-                let at = self.arrival(self.up.back().map(|(at, _)| *at));
-                self.up.push_back((at, Input::Heard { sample: end, epoch: self.epoch }));
+                self.tell_heard(end);
             }
         }
+    }
+
+    fn tell_heard(&mut self, sample: u64) {
+        let at = self.arrival(self.up.back().map(|(at, _)| *at));
+        self.up.push_back((at, Input::Heard { sample, epoch: self.epoch }));
     }
 
     /// One to three sentences of two to eight words.
@@ -154,8 +162,8 @@ fn lasts(sentences: &[String]) -> Duration {
 }
 
 #[test]
-fn of_a_thousand_interrupted_turns_none_claims_a_word_that_the_ear_did_not_hear() {
-    let mut claims_nothing = 0;
+fn of_a_thousand_interrupted_turns_as_many_words_are_claimed_as_the_ear_heard() {
+    let (mut right, mut heard_in_part) = (0, 0);
     for seed in 0..1_000 {
         let mut phone = Phone::new(seed);
         let (greeting, story, answer) = (phone.sentences(), phone.sentences(), phone.sentences());
@@ -165,8 +173,7 @@ fn of_a_thousand_interrupted_turns_none_claims_a_word_that_the_ear_did_not_hear(
             phone.model([turn_ends()], Duration::ZERO);
         }
         phone.model(interrupted(), Duration::from_secs(1));
-        let (first, rtt) = (samples(&greeting), 2 * phone.slowest * 8);
-        let position = phone.cleared_at.unwrap();
+        let (first, position) = (samples(&greeting), phone.cleared_at.unwrap());
         phone.say(&answer, lasts(&answer) + Duration::from_secs(1));
 
         let turns = phone.rig.turns();
@@ -180,11 +187,9 @@ fn of_a_thousand_interrupted_turns_none_claims_a_word_that_the_ear_did_not_hear(
         assert!(story.join(" ").starts_with(heard), "seed {seed}");
         let by_ear = words_over(&story, first, position);
         assert!(claimed <= by_ear, "seed {seed}: {claimed} claimed, {by_ear} heard at {position} of {told:?}");
-        // What is missing was heard within the last slice and a message's way there and back, or is the last word of a
-        // sentence that may have been broken off.
-        let certain = words_over(&story, first, position.saturating_sub(SLICE + rtt + 2 * STEP_SAMPLES));
-        assert!(claimed + 1 >= certain, "seed {seed}: {claimed} claimed of {certain} heard long before {position}");
-        claims_nothing += usize::from(claimed == 0);
+        right += usize::from(claimed == by_ear);
+        heard_in_part += usize::from(0 < by_ear && heard.len() < told.text.len());
     }
-    assert!(claims_nothing < 500, "{claims_nothing} of 1000 claim nothing: the test shows little");
+    assert!(right >= 990, "{right} of 1000");
+    assert!(heard_in_part > 500, "{heard_in_part} of 1000 are heard in part: the test shows little");
 }
