@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use offhook_hosting::entropy::Entropy;
 use phone_lab::{
+    network::Conditions,
     pair::Pair,
     tones,
-    twilio::{CallOptions, CallReport},
+    twilio::{CallOptions, CallReport, Twilio},
 };
 use tokio::task::JoinSet;
 
@@ -36,15 +37,20 @@ async fn an_interruption_at_any_moment_clears_the_line_and_the_agent_goes_on_fro
     assert_nothing_left(pair).await;
 }
 
-async fn interrupted_call(
-    twilio: phone_lab::twilio::Twilio,
+async fn interrupted_call(twilio: Twilio, words: String, after: Duration) -> (CallReport, String, Duration) {
+    interrupted_call_over(CallOptions::default(), twilio, words, after).await
+}
+
+async fn interrupted_call_over(
+    options: CallOptions,
+    twilio: Twilio,
     words: String,
     after: Duration,
 ) -> (CallReport, String, Duration) {
     let after_ms = after.as_millis();
     let steps =
         format!("[listen, say: a story, {{interrupt: {{after: {after_ms}ms, say: {words}}}}}, listen, hang_up]");
-    (twilio.call(caller(&steps), CallOptions::default()).await, words, after)
+    (twilio.call(caller(&steps), options).await, words, after)
 }
 
 fn assert_line_is_cleared(call: &CallReport, words: &str, after: Duration) {
@@ -72,6 +78,9 @@ async fn an_interrupted_turn_is_marked_in_the_record() {
     assert_nothing_left(pair).await;
 }
 
+/// Between the lab's Twilio and the edge.
+const NETWORKS: [&str; 3] = ["delay=1ms", "delay=60ms,jitter=20ms", "delay=150ms,jitter=30ms"];
+
 /// Words that all differ, in three sentences. The lab speaks 20 ms a character.
 fn story() -> Vec<String> {
     let words = ["apple", "brick", "candle", "doll", "engine", "feather", "glass", "hat", "island", "jar", "kettle."];
@@ -91,24 +100,32 @@ async fn the_record_says_which_words_of_an_interrupted_turn_the_caller_heard() {
     let dialogue = format!("dialogue:\n  - heard: story\n    reply: '{}'", story.join(" "));
     let pair = pair(&format!("greeting: hello there\n{dialogue}\notherwise: 'you said {{heard}}'")).await;
     let mut dice = Entropy::from_seed(4);
-    let mut calls = JoinSet::new();
-    for nth in 0..10 {
-        let after = Duration::from_millis(dice.between(150, 4_000));
-        calls.spawn(interrupted_call(pair.twilio.clone(), format!("wait {nth}"), after));
+    let (mut claimed_and_heard, mut networks) = (Vec::new(), NETWORKS.into_iter().cycle());
+    for batch in 0..3 {
+        let mut calls = JoinSet::new();
+        for nth in 0..10 {
+            let network = networks.next().map(|conditions| Conditions::of_twilio(conditions).unwrap());
+            let options = CallOptions { network, ..CallOptions::default() };
+            let after = Duration::from_millis(dice.between(150, 4_000));
+            calls.spawn(interrupted_call_over(options, pair.twilio.clone(), format!("wait {batch}{nth}"), after));
+        }
+        for (call, _, _) in calls.join_all().await {
+            // On a machine that is far too busy the story may be over when the caller interrupts.
+            let Some(clear) = call.clears.first() else { continue };
+            let heard = call.heard.iter().filter(|heard| heard.at < clear.at).skip(1).map(|heard| heard.text.as_str());
+            let by_ear = words_of(&story, &heard.collect::<String>());
+            let record = record(&pair, &call).await;
+            let turn = record.turns.iter().find(|turn| turn.interrupted).unwrap();
+            assert!(story.join(" ").starts_with(&turn.text), "{}", turn.text);
+            let claimed = words_of(&story, turn.heard());
+            assert_eq!(turn.heard(), story[..claimed].join(" "));
+            claimed_and_heard.push((claimed, by_ear));
+        }
+        assert!(pair.sessions_end_within(Duration::from_secs(5)).await, "a session is left open");
     }
-    let (mut missed, mut invented) = (0, 0);
-    for (call, _, _) in calls.join_all().await {
-        let heard = |utterance: &&phone_lab::twilio::Utterance| utterance.at < call.clears[0].at;
-        let by_ear: Vec<_> = call.heard.iter().filter(heard).skip(1).map(|heard| heard.text.as_str()).collect();
-        let record = record(&pair, &call).await;
-        let turn = record.turns.iter().find(|turn| turn.interrupted).unwrap();
-        assert_eq!(turn.text, story.join(" "));
-        let (by_ear, claimed) = (words_of(&story, &by_ear.concat()), words_of(&story, turn.heard()));
-        assert_eq!(turn.heard(), story[..claimed].join(" "));
-        missed += by_ear.saturating_sub(claimed);
-        invented += claimed.saturating_sub(by_ear);
-    }
-    // On an idle machine none is invented and one in ten missed; on a busy one, time passes between the hops.
-    assert!(missed <= 10 && invented <= 1, "missed {missed} words of ten turns, invented {invented}");
+    // How far Twilio has played is told by Twilio's own clock, so a busy machine changes little.
+    let right = claimed_and_heard.iter().filter(|(claimed, by_ear)| claimed == by_ear).count();
+    let invented = claimed_and_heard.iter().filter(|(claimed, by_ear)| claimed > by_ear).count();
+    assert!(right * 10 >= claimed_and_heard.len() * 9 && right >= 15 && invented <= 1, "{claimed_and_heard:?}");
     assert_nothing_left(pair).await;
 }
