@@ -256,16 +256,9 @@ mod tests {
         let telemetry = Telemetry::for_metrics("test");
         let metrics = Metrics::new(&telemetry.meter("test"));
         let latency = Latency { total_ms: 700, endpointing_ms: None, model_ms: 500, tool_ms: 0, own_ms: 200 };
-        metrics.noted(&Entry::Turn(Turn {
-            speaker: Speaker::Agent,
-            kind: TurnKind::Speech,
-            text: String::new(),
-            heard: None,
-            at: jiff::Timestamp::UNIX_EPOCH,
-            interrupted: false,
-            cut_at: None,
-            latency: Some(latency),
-        }));
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let turn = Turn::plain(Speaker::Agent, TurnKind::Speech, String::new(), at);
+        metrics.noted(&Entry::Turn(Turn { latency: Some(latency), ..turn }));
         let families = telemetry.registry().gather();
         let waits = families.iter().find(|family| family.name() == "offhook_worker_turn_latency_seconds").unwrap();
         let waits = waits.get_metric().iter().map(|series| {

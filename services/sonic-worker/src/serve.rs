@@ -23,7 +23,7 @@ use crate::{
     bedrock::Bedrock,
     calls::MemoryStore,
     config::Config,
-    grpc::{CallsService, ConversationsService, Questions, Worker},
+    grpc::{CallsService, ConversationsService, LiveCalls, Questions, Worker},
     metrics::Metrics,
     runner::Services,
     tools::Tools,
@@ -68,10 +68,10 @@ pub async fn run(
         metrics: Metrics::new(&telemetry.meter("sonic-worker")),
         clock,
     };
-    let questions = Questions::default();
-    let calls = CallsService::new(Arc::clone(&services.store), questions.clone());
+    let (questions, live_calls) = (Questions::default(), LiveCalls::default());
+    let calls = CallsService::new(Arc::clone(&services.store), questions.clone(), live_calls.clone());
     let agent = Arc::new(Agent::demo());
-    let worker = Worker { services, agent, max_sessions, questions, lifecycle: lifecycle.clone(), entropy };
+    let worker = Worker { services, agent, max_sessions, questions, live_calls, lifecycle: lifecycle.clone(), entropy };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ConversationsServer<ConversationsService>>().await;
     health.set_serving::<CallsServer<CallsService>>().await;

@@ -245,6 +245,12 @@ impl Twilio {
         self.ledger.debugger()
     }
 
+    /// The CallSids of the calls that are not over, the newest first.
+    pub fn live_calls(&self) -> Vec<String> {
+        let live = self.ledger.newest_first().into_iter().filter(|entry| !entry.status.is_over());
+        live.map(|entry| entry.identity.call_sid.to_string()).collect()
+    }
+
     /// Ends every call, as the REST interface would. Their reports follow.
     pub(crate) fn end_calls(&self) {
         self.ledger.end_all();

@@ -13,3 +13,4 @@ mod model_streams;
 mod network;
 mod same_seed;
 mod support;
+mod telling;

@@ -129,6 +129,8 @@ pub enum Speaker {
     Caller,
     /// The model.
     Agent,
+    /// Nobody on the phone: what the model was told from elsewhere.
+    System,
 }
 
 /// How something was said.
@@ -139,6 +141,8 @@ pub enum TurnKind {
     Speech,
     /// With the keys of the telephone.
     Digits,
+    /// In writing, to the model alone.
+    Note,
 }
 
 /// Something that was said.
@@ -148,13 +152,13 @@ pub struct Turn {
     pub speaker: Speaker,
     /// In which way.
     pub kind: TurnKind,
-    /// The caller's words as the model recognised them or the keys as they were pressed, or the agent's words as it
-    /// planned to speak them: whole, also when the caller interrupted.
+    /// The caller's words as the model recognised them or the keys as they were pressed, the note as it was given, or the
+    /// agent's words as it planned to speak them: whole, also when the caller interrupted.
     pub text: String,
     /// How much of the agent's text the caller heard, as far as is known: its first words, or all. `None` for turns of
-    /// the caller.
+    /// others.
     pub heard: Option<String>,
-    /// When: the caller's words were recognised or keys complete, or the agent's audio began.
+    /// When: the caller's words were recognised or keys complete, the model was told, or the agent's audio began.
     #[serde(serialize_with = "milliseconds")]
     pub at: Timestamp,
     /// The caller interrupted this turn of the agent before hearing all of it.
@@ -165,6 +169,13 @@ pub struct Turn {
     /// How long the caller waited for this turn of the agent; `None` for turns that answer nothing, and for those that
     /// nobody heard as far as is known.
     pub latency: Option<Latency>,
+}
+
+impl Turn {
+    /// A turn that answers nothing and was not cut, of somebody who is heard at once.
+    pub(crate) fn plain(speaker: Speaker, kind: TurnKind, text: String, at: Timestamp) -> Self {
+        Self { speaker, kind, text, heard: None, at, interrupted: false, cut_at: None, latency: None }
+    }
 }
 
 /// How long a caller waited for an answer, as the caller felt it. The parts add up to the whole, without what is not known.

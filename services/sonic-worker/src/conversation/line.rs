@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{
-    Conversation, Key, LegEnd, Output, Phase, heard::Piece, keypad::Pressed, notes::note, patience::Due, voice::Change,
+    Conversation, Key, LegEnd, Output, Phase, heard::Piece, keypad::Pressed, notes, patience::Due, voice::Change,
 };
 use crate::{
     calls::{NextStep, Outcome},
@@ -60,6 +60,7 @@ impl Conversation {
         {
             self.tell_pressed(&pressed, now);
         }
+        self.tell_notes(now);
         if self.sessions.current.is_some() && !self.debt.is_open() {
             self.filler.end();
         }
@@ -82,7 +83,7 @@ impl Conversation {
         let Some(due) = self.patience.due(now) else { return };
         match due {
             // Nothing is owed for it: a model that does not say it aloud has not stalled.
-            Due::Ask | Due::Warn { .. } => due.told().iter().for_each(|text| self.tell(&note(text))),
+            Due::Ask | Due::Warn { .. } => due.told().into_iter().for_each(|text| self.tell(&notes::told(&[text]))),
             Due::End => {
                 let say = Some(self.agent.farewell_silence.clone());
                 self.finish(Outcome::CallerSilent, NextStep::HangUp { say }, now);

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::keypad;
+use super::{keypad, notes};
 use crate::{
     calls::{Speaker, ToolRun, Turn, TurnKind},
     nova::{HistoryLimits, Message, ending},
@@ -75,11 +75,12 @@ impl Remembered {
     /// `None` for what nobody heard.
     fn turn(turn: &Turn, limits: HistoryLimits) -> Option<Self> {
         let message = |text: &str| match turn.speaker {
-            Speaker::Caller => Message::user(ending(text, limits.message_bytes)),
+            Speaker::Caller | Speaker::System => Message::user(ending(text, limits.message_bytes)),
             Speaker::Agent => Message::assistant(ending(text, limits.message_bytes)),
         };
         let message = match turn.kind {
-            TurnKind::Digits => Message::user(keypad::told(&turn.text)),
+            TurnKind::Digits => message(&keypad::told(&turn.text)),
+            TurnKind::Note => message(&notes::told(std::slice::from_ref(&turn.text))),
             TurnKind::Speech => message(turn.heard.as_ref().unwrap_or(&turn.text)),
         };
         (!message.text.is_empty()).then_some(Self { at: turn.at, message })
@@ -113,16 +114,7 @@ mod tests {
     }
 
     fn turn(millis: i64, speaker: Speaker, text: &str) -> Turn {
-        Turn {
-            speaker,
-            kind: TurnKind::Speech,
-            text: text.into(),
-            heard: None,
-            at: at(millis),
-            interrupted: false,
-            cut_at: None,
-            latency: None,
-        }
+        Turn::plain(speaker, TurnKind::Speech, text.into(), at(millis))
     }
 
     fn heard(millis: i64, text: &str, heard: &str) -> Turn {
@@ -148,6 +140,13 @@ mod tests {
         let mut memory = memory();
         memory.note_turn(&Turn { kind: TurnKind::Digits, ..turn(0, Speaker::Caller, "123") });
         assert_eq!(memory.messages(&[]), [Message::user("The caller pressed 1 2 3 on the keypad.")]);
+    }
+
+    #[test]
+    fn notes_are_told_again_in_the_words_in_which_the_model_was_told_of_them() {
+        let mut memory = memory();
+        memory.note_turn(&Turn { kind: TurnKind::Note, ..turn(0, Speaker::System, "The caller is a regular.") });
+        assert_eq!(memory.messages(&[]), [Message::user("Note: The caller is a regular.")]);
     }
 
     #[test]

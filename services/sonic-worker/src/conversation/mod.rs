@@ -48,8 +48,8 @@ use offhook_hosting::entropy::Entropy;
 
 use self::{
     debt::Debt, filler::Filler, handover::CLOSE_DEADLINE, keypad::Keypad, leaving::Leaving, memory::Memory,
-    patience::Patience, playback::Playback, recovery::Recovery, sessions::Sessions, tool_calls::ToolCalls,
-    turns::Turns, voice::CallerVoice,
+    notes::Notes, patience::Patience, playback::Playback, recovery::Recovery, sessions::Sessions,
+    tool_calls::ToolCalls, turns::Turns, voice::CallerVoice,
 };
 pub use self::{
     keypad::{InvalidKey, Key},
@@ -103,6 +103,7 @@ pub struct Conversation {
     silence_due_at: Instant,
     playback: Playback,
     keypad: Keypad,
+    notes: Notes,
     turns: Turns,
     tools: ToolCalls,
     leaving: Option<Leaving>,
@@ -167,6 +168,7 @@ impl Conversation {
             silence_due_at: now,
             playback: Playback::default(),
             keypad: Keypad::default(),
+            notes: Notes::default(),
             leaving: None,
             outputs: VecDeque::new(),
         };
@@ -192,8 +194,15 @@ impl Conversation {
     fn live_deadlines(&self) -> impl Iterator<Item = Instant> {
         let leave_at = self.leaving.as_ref().map(|leaving| leaving.deadline(self.playback.is_heard_out()));
         let stalled_at = self.sessions.current.as_ref().and(self.debt.stalled_at(self.limits.stall_after));
-        let (keys, silence) = (self.keypad.deadline(), Some(self.silence_due_at));
-        let deadlines = [leave_at, stalled_at, keys, silence, self.filler.deadline(), self.patience.deadline()];
+        let deadlines = [
+            leave_at,
+            stalled_at,
+            Some(self.silence_due_at),
+            self.keypad.deadline(),
+            self.notes.deadline(),
+            self.filler.deadline(),
+            self.patience.deadline(),
+        ];
         deadlines.into_iter().flatten()
     }
 
@@ -203,6 +212,7 @@ impl Conversation {
         match input {
             Input::CallerAudio(mulaw) => self.handle_caller_audio(mulaw, now),
             Input::Pressed(key) => self.handle_pressed(key, now),
+            Input::Told(text) => self.notes.add(text, now),
             Input::Heard { sample, epoch } => self.handle_heard(sample, epoch, now),
             Input::LegEnded(end) => self.handle_leg_ended(end, now),
             Input::StreamOpened { session, credentials_expire } => self.handle_opened(session, credentials_expire, now),

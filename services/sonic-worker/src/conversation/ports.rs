@@ -17,6 +17,8 @@ pub enum Input {
     CallerAudio(Bytes),
     /// The caller pressed a key.
     Pressed(Key),
+    /// A text for the model from elsewhere, such as a supervisor's hint. They must not come faster than they can be told.
+    Told(String),
     /// The caller has heard the agent up to a sample, in an epoch.
     Heard {
         /// Samples heard on this leg.

@@ -14,6 +14,7 @@ mod handover;
 mod hearing;
 mod keys;
 mod latency;
+mod notes;
 mod patience;
 mod phone;
 mod recovering;
@@ -202,6 +203,23 @@ fn sent(outputs: &[Output]) -> Vec<String> {
         _ => None,
     });
     sent.collect()
+}
+
+fn press(key: &str) -> Input {
+    Input::Pressed(Key::try_from(key).unwrap())
+}
+
+/// The text that goes to the model, if it goes in a block of its own.
+fn text_sent(outputs: &[Output]) -> Option<String> {
+    let block = ["contentStart", "textInput", "contentEnd"];
+    assert!(sent(outputs).is_empty() || sent(outputs).ends_with(&block.map(str::to_owned)), "{outputs:?}");
+    outputs.iter().find_map(text_of)
+}
+
+fn text_of(output: &Output) -> Option<String> {
+    let Output::Send(_, event) = output else { return None };
+    let event: Value = serde_json::from_slice(&event.clone().into_bytes()).unwrap();
+    Some(event["event"]["textInput"]["content"].as_str()?.to_owned())
 }
 
 /// Mu-law of a voice, and of silence.
@@ -509,10 +527,6 @@ fn the_record_says_what_the_call_cost_also_for_what_was_used_while_it_closed() {
     rig.ended(None);
     let Some(Entry::Usage { usage, cost }) = rig.notes.last() else { panic!("{:?}", rig.notes) };
     assert_eq!((usage.output_speech_tokens, cost.to_string().as_str()), (1_000, "0.012000"));
-}
-
-fn press(key: &str) -> Input {
-    Input::Pressed(Key::try_from(key).unwrap())
 }
 
 #[test]

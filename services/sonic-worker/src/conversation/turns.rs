@@ -9,6 +9,9 @@ use super::{
 };
 use crate::calls::{Speaker, Turn, TurnKind};
 
+/// Texts whose echoes are known, where the model answers none of them.
+const MOST_SENT_TEXTS: usize = 8;
+
 /// Turns the monotonic time of a leg into the time of day of its record.
 #[derive(Clone, Copy, Debug)]
 pub struct CallTime {
@@ -33,9 +36,9 @@ impl CallTime {
 #[derive(Debug)]
 pub(super) struct Turns {
     time: CallTime,
-    /// Text that was sent to the model, such as the trigger that makes it speak first, may come back as if the caller
-    /// had said it; not after the agent has spoken.
-    sent_text: Option<String>,
+    /// Texts that were sent to the model, such as the trigger that makes it speak first, may come back as if the caller
+    /// had said them; not after the agent has spoken.
+    sent_texts: VecDeque<String>,
     waits: Waits,
     pace: Pace,
     waiting: VecDeque<Waiting>,
@@ -58,7 +61,8 @@ impl Waiting {
 
 impl Turns {
     pub(super) fn new(time: CallTime) -> Self {
-        Self { time, sent_text: None, waits: Waits::default(), pace: Pace::default(), waiting: VecDeque::new() }
+        let (waits, pace) = (Waits::default(), Pace::default());
+        Self { time, sent_texts: VecDeque::new(), waits, pace, waiting: VecDeque::new() }
     }
 
     pub(super) fn time(&self) -> CallTime {
@@ -67,7 +71,7 @@ impl Turns {
 
     /// The caller's words, unless they are the echo of a text that was sent. Whether they are the caller's.
     pub(super) fn caller_said(&mut self, text: String, now: Instant) -> bool {
-        if self.sent_text.as_deref().is_some_and(|sent| is_echo(sent, &text)) {
+        if self.sent_texts.iter().any(|sent| is_echo(sent, &text)) {
             return false;
         }
         self.begin_caller_turn(TurnKind::Speech, text, now);
@@ -76,13 +80,25 @@ impl Turns {
 
     /// The model was told this, or nothing new; it is nothing that the caller said.
     pub(super) fn told(&mut self, text: Option<String>) {
-        self.sent_text = text;
+        match text {
+            Some(text) => self.sent(text),
+            None => self.sent_texts.clear(),
+        }
     }
 
     /// The caller pressed keys, of which the model was told in these words.
     pub(super) fn caller_pressed(&mut self, keys: String, told: String, now: Instant) {
-        self.sent_text = Some(told);
+        self.sent(told);
         self.begin_caller_turn(TurnKind::Digits, keys, now);
+    }
+
+    /// The model was told these notes, in these words.
+    pub(super) fn model_was_told(&mut self, notes: Vec<String>, told: String, now: Instant) {
+        self.sent(told);
+        self.agent_turn_ended();
+        let at = self.time.at(now);
+        let turn = |note| Waiting::Caller(Turn::plain(Speaker::System, TurnKind::Note, note, at));
+        self.waiting.extend(notes.into_iter().map(turn));
     }
 
     /// The caller's last sound so far, or key. Until this is told, how long the model took to notice the end of a turn is
@@ -96,24 +112,21 @@ impl Turns {
         self.waits.tools_run(any, now);
     }
 
+    fn sent(&mut self, text: String) {
+        self.sent_texts.truncate(MOST_SENT_TEXTS - 1);
+        self.sent_texts.push_front(text);
+    }
+
     fn begin_caller_turn(&mut self, kind: TurnKind, text: String, now: Instant) {
         self.agent_turn_ended();
         self.waits.asked(now);
-        self.waiting.push_back(Waiting::Caller(Turn {
-            speaker: Speaker::Caller,
-            kind,
-            text,
-            heard: None,
-            at: self.time.at(now),
-            interrupted: false,
-            cut_at: None,
-            latency: None,
-        }));
+        let turn = Turn::plain(Speaker::Caller, kind, text, self.time.at(now));
+        self.waiting.push_back(Waiting::Caller(turn));
     }
 
     /// A sentence that the agent is about to speak.
     pub(super) fn agent_says(&mut self, sentence: &str, epoch: u32, now: Instant) {
-        self.sent_text = None;
+        self.sent_texts.clear();
         if self.newest().is_none_or(|agent| !agent.is_open()) {
             self.waiting.push_back(Waiting::Agent(AgentTurn::begin(epoch, now)));
         }

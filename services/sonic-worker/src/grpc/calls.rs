@@ -1,19 +1,22 @@
-use offhook_proto::voice::v1::{GetRequest, GetResponse, NextStepRequest, NextStepResponse, calls_server::Calls};
+use offhook_proto::voice::v1::{
+    GetRequest, GetResponse, NextStepRequest, NextStepResponse, TellRequest, TellResponse, calls_server::Calls,
+};
 use tonic::{Request, Response, Status};
 
-use super::{Questions, convert};
+use super::{LiveCalls, NotTold, Questions, convert};
 use crate::calls::{CallRecord, SharedStore};
 
-/// Answers questions about calls from the store.
+/// Answers questions about calls from the store, and tells live ones.
 pub struct CallsService {
     store: SharedStore,
     questions: Questions,
+    live_calls: LiveCalls,
 }
 
 impl CallsService {
-    /// Answers from `store`, and tells `questions` what was asked.
-    pub fn new(store: SharedStore, questions: Questions) -> Self {
-        Self { store, questions }
+    /// Answers from `store`, and tells `questions` what was asked and `live_calls` what they are to be told.
+    pub fn new(store: SharedStore, questions: Questions, live_calls: LiveCalls) -> Self {
+        Self { store, questions, live_calls }
     }
 
     async fn record(&self, call_sid: String) -> Result<CallRecord, Status> {
@@ -34,5 +37,14 @@ impl Calls for CallsService {
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let record = self.record(request.into_inner().call_sid).await?;
         Ok(Response::new(GetResponse { record: Some(convert::record(record)) }))
+    }
+    async fn tell(&self, request: Request<TellRequest>) -> Result<Response<TellResponse>, Status> {
+        let TellRequest { call_sid, text } = request.into_inner();
+        let (call, text) = (convert::call_sid(call_sid)?, convert::text_to_tell(&text)?);
+        self.live_calls.tell(&call, text).map_err(|error| match error {
+            NotTold::NoSuchCall => Status::not_found(error.to_string()),
+            NotTold::Full => Status::resource_exhausted(error.to_string()),
+        })?;
+        Ok(Response::new(TellResponse {}))
     }
 }

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument, info, info_span, warn};
 
 use super::{
-    Question, Questions,
+    LiveCalls, Question, Questions,
     convert::{self, Start},
 };
 use crate::{
@@ -28,6 +28,8 @@ use crate::{
 
 /// How long an edge may take to say `Start`.
 const START_DEADLINE: Duration = Duration::from_secs(5);
+/// A call takes in a text a second, so that whoever tells it more notices.
+const BETWEEN_TEXTS: Duration = Duration::from_secs(1);
 /// Room for messages on the way to the edge. Small, because what is in it can no longer be hushed.
 const TO_EDGE_CAPACITY: usize = 16;
 
@@ -41,6 +43,8 @@ pub struct Worker {
     pub max_sessions: usize,
     /// Who is told what Twilio asks about ended legs.
     pub questions: Questions,
+    /// Who is told what models are to be told.
+    pub live_calls: LiveCalls,
     /// When to stop taking legs, and when to end them.
     pub lifecycle: Lifecycle,
     /// Where each leg's randomness comes from.
@@ -53,6 +57,7 @@ pub struct ConversationsService {
     agent: Arc<Agent>,
     places: Arc<Semaphore>,
     questions: Questions,
+    live_calls: LiveCalls,
     lifecycle: Lifecycle,
     entropy: Mutex<Entropy>,
 }
@@ -60,9 +65,9 @@ pub struct ConversationsService {
 impl ConversationsService {
     /// Takes legs for `worker`.
     pub fn new(worker: Worker) -> Self {
-        let Worker { services, agent, max_sessions, questions, lifecycle, entropy } = worker;
+        let Worker { services, agent, max_sessions, questions, live_calls, lifecycle, entropy } = worker;
         let places = Arc::new(Semaphore::new(max_sessions));
-        Self { services, agent, places, questions, lifecycle, entropy: Mutex::new(entropy) }
+        Self { services, agent, places, questions, live_calls, lifecycle, entropy: Mutex::new(entropy) }
     }
 
     fn admit(&self) -> Result<OwnedSemaphorePermit, Status> {
@@ -81,6 +86,7 @@ impl ConversationsService {
             services: self.services.clone(),
             agent: Arc::clone(&self.agent),
             questions: self.questions.clone(),
+            live_calls: self.live_calls.clone(),
             hard_stop: self.lifecycle.hard_stop().clone(),
             entropy: self.entropy.lock().unwrap_or_else(PoisonError::into_inner).fork(),
         }
@@ -119,6 +125,7 @@ struct Leg {
     services: Services,
     agent: Arc<Agent>,
     questions: Questions,
+    live_calls: LiveCalls,
     hard_stop: CancellationToken,
     entropy: Entropy,
 }
@@ -152,7 +159,7 @@ impl Leg {
     }
 
     async fn converse(self, start: Start, from_edge: Streaming<FromEdge>, to_edge: ToEdgeSender) {
-        let Self { services, agent, hard_stop, entropy, .. } = self;
+        let Self { services, agent, live_calls, hard_stop, entropy, .. } = self;
         let time = CallTime { started: services.clock.now(), started_at: services.clock.wall() };
         let record = CallRecord {
             call_sid: start.call.clone(),
@@ -175,13 +182,17 @@ impl Leg {
         let terms = Terms { agent, tools, prices: services.prices, limits: services.limits };
         let conversation = Conversation::new(terms, time, entropy);
         let metrics = services.metrics.clone();
-        let inputs = from_edge.filter_map(move |message| {
+        let from_edge = from_edge.filter_map(move |message| {
             let input: Option<Input> = message.map_or_else(|status| Some(convert::broken(&status)), convert::input);
             if input.is_none() {
                 metrics.ignored();
             }
             input
         });
+        let told = Box::pin(live_calls.begin(&start.call).throttle(BETWEEN_TEXTS));
+        // The leg is over with the edge's stream, not with what it might still be told.
+        let from_edge = from_edge.map(Some).chain(tokio_stream::once(None));
+        let inputs = from_edge.merge(told.map(|text| Some(Input::Told(text)))).map_while(std::convert::identity);
         // Boxed: a leg holds all that is known of its conversation, too much to be moved about.
         Box::pin(Runner::new(services, start.call, conversation, to_edge).run(inputs, hard_stop)).await;
     }

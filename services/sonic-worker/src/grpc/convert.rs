@@ -7,6 +7,9 @@ use crate::{
     conversation::{Input, Key, LegEnd},
 };
 
+/// The most that a model is told at once: longer texts are split by those who measured what it takes in.
+const MOST_TOLD_CHARACTERS: usize = 1_000;
+
 /// A valid `Start`, as far as this worker needs it.
 #[derive(Debug)]
 pub(crate) struct Start {
@@ -41,6 +44,16 @@ impl TryFrom<wire::Start> for Start {
 /// A CallSid, or the status that says what is wrong with it.
 pub(crate) fn call_sid(sid: String) -> Result<CallSid, Status> {
     CallSid::try_from(sid).map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+/// A text for a model, or the status that says what is wrong with it.
+pub(crate) fn text_to_tell(text: &str) -> Result<String, Status> {
+    let text = text.trim();
+    match text.chars().count() {
+        0 => Err(Status::invalid_argument("text must not be blank")),
+        1..=MOST_TOLD_CHARACTERS => Ok(text.to_owned()),
+        _ => Err(Status::invalid_argument(format!("text must have at most {MOST_TOLD_CHARACTERS} characters"))),
+    }
 }
 
 /// What a message of the edge means to a conversation; `None`: nothing.
@@ -130,10 +143,12 @@ fn turn(turn: Turn) -> wire::Turn {
     let speaker = match turn.speaker {
         Speaker::Caller => wire::Speaker::Caller,
         Speaker::Agent => wire::Speaker::Agent,
+        Speaker::System => wire::Speaker::System,
     };
     let kind = match turn.kind {
         TurnKind::Speech => wire::TurnKind::Speech,
         TurnKind::Digits => wire::TurnKind::Digits,
+        TurnKind::Note => wire::TurnKind::Note,
     };
     wire::Turn {
         speaker: speaker.into(),

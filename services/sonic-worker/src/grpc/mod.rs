@@ -3,8 +3,10 @@
 mod calls;
 mod conversations;
 pub(crate) mod convert;
+mod live_calls;
 mod questions;
 
 pub use calls::CallsService;
 pub use conversations::{ConversationsService, Worker};
+pub use live_calls::{LiveCall, LiveCalls, NotTold};
 pub use questions::{Question, Questions};

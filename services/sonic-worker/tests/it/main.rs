@@ -6,3 +6,4 @@ mod legs;
 mod process;
 mod records;
 mod support;
+mod telling;

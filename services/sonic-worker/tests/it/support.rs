@@ -5,8 +5,8 @@ use std::{
 
 use offhook_hosting::{clock::Clock, entropy::Entropy, lifecycle::Lifecycle, telemetry::Telemetry};
 use offhook_proto::voice::v1::{
-    CallRecord, CallerAudio, Ended, EndedReason, FromEdge, GetRequest, NextStep, NextStepRequest, Start, ToEdge,
-    calls_client::CallsClient, calls_server::CallsServer, conversations_client::ConversationsClient,
+    CallRecord, CallerAudio, Ended, EndedReason, FromEdge, GetRequest, NextStep, NextStepRequest, Start, TellRequest,
+    ToEdge, calls_client::CallsClient, calls_server::CallsServer, conversations_client::ConversationsClient,
     conversations_server::ConversationsServer, from_edge, to_edge,
 };
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use sonic_worker::{
     bedrock::{ModelOutput, ModelStreams, OpenFuture, OpenRequest, Region, StreamFailure},
     calls::{MemoryStore, RecordFiles},
     conversation::Limits,
-    grpc::{CallsService, ConversationsService, Questions, Worker},
+    grpc::{CallsService, ConversationsService, LiveCalls, Questions, Worker},
     metrics::Metrics,
     nova::{ClientEvent, Failure, ServerEvent, ToolSpec},
     prices::Prices,
@@ -60,13 +60,14 @@ impl TestWorker {
             metrics: Metrics::new(&Telemetry::for_metrics("test").meter("test")),
             clock: Clock,
         };
-        let questions = Questions::default();
-        let calls = CallsService::new(Arc::clone(&services.store), questions.clone());
+        let (questions, live_calls) = (Questions::default(), LiveCalls::default());
+        let calls = CallsService::new(Arc::clone(&services.store), questions.clone(), live_calls.clone());
         let worker = Worker {
             services,
             agent: Arc::new(Agent::demo()),
             max_sessions: 2,
             questions,
+            live_calls,
             lifecycle: lifecycle.clone(),
             entropy: Entropy::from_seed(1),
         };
@@ -98,6 +99,11 @@ impl TestWorker {
     pub(crate) async fn next_step(&self) -> Result<NextStep, Status> {
         let request = NextStepRequest { call_sid: CALL.into() };
         Ok(CallsClient::new(self.channel.clone()).next_step(request).await?.into_inner().step.unwrap())
+    }
+
+    pub(crate) async fn tell(&self, text: &str) -> Result<(), Status> {
+        let request = TellRequest { call_sid: CALL.into(), text: text.into() };
+        CallsClient::new(self.channel.clone()).tell(request).await.map(drop)
     }
 
     pub(crate) async fn record(&self, call_sid: &str) -> Result<CallRecord, Status> {

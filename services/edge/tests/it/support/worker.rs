@@ -6,7 +6,8 @@ use std::{
 };
 
 use offhook_proto::voice::v1::{
-    Accepted, FromEdge, GetRequest, GetResponse, NextStep, NextStepRequest, NextStepResponse, Start, ToEdge,
+    Accepted, FromEdge, GetRequest, GetResponse, NextStep, NextStepRequest, NextStepResponse, Start, TellRequest,
+    TellResponse, ToEdge,
     calls_server::{Calls, CallsServer},
     conversations_server::{Conversations, ConversationsServer},
     from_edge, to_edge,
@@ -147,6 +148,10 @@ impl Calls for Service {
     }
 
     async fn get(&self, _: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        Err(Status::unimplemented("not asked by an edge"))
+    }
+
+    async fn tell(&self, _: Request<TellRequest>) -> Result<Response<TellResponse>, Status> {
         Err(Status::unimplemented("not asked by an edge"))
     }
 }

@@ -99,6 +99,7 @@ impl Driver {
             24 => Input::Heard { sample: self.dice.between(0, 4_000), epoch: self.dice.between(0, 5) as u32 },
             25 => Input::ToolFinished { id: ToolUseId::from("T1"), result: json!({}) },
             26 if self.dice.between(0, 200) == 0 => Input::LegEnded(LegEnd::ConnectionLost),
+            28 if self.dice.between(0, 20) == 0 => Input::Told("The caller is a regular.".into()),
             27 if self.dice.between(0, 200) == 0 => Input::Stop,
             _ => {
                 let Some(session) = self.some_session() else { return };

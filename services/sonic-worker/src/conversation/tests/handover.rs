@@ -226,7 +226,7 @@ fn a_session_is_left_at_the_last_moment_whatever_is_being_said_and_the_next_goes
     let told = texts(&outputs);
     assert_eq!(
         told[told.len() - 2..],
-        ["ASSISTANT: Which one? Short and sweet. One two three four", "user: Please go on."]
+        ["ASSISTANT: Which one? Short and sweet. One two three four five.", "user: Please go on."]
     );
 }
 

@@ -1,18 +1,6 @@
 use super::*;
 use crate::calls::TurnKind;
 
-/// The text that goes to the model, if it goes in a block of its own.
-fn text_sent(outputs: &[Output]) -> Option<String> {
-    assert!(sent(outputs).is_empty() || sent(outputs) == ["contentStart", "textInput", "contentEnd"], "{outputs:?}");
-    outputs.iter().find_map(|output| match output {
-        Output::Send(_, event) => {
-            let event: Value = serde_json::from_slice(&event.clone().into_bytes()).unwrap();
-            Some(event["event"]["textInput"]["content"].as_str()?.to_owned())
-        }
-        _ => None,
-    })
-}
-
 #[test]
 fn keys_reach_the_model_as_one_text_after_a_pause() {
     let mut rig = Rig::live();
