@@ -223,7 +223,7 @@ impl Session {
             id: session.id.to_string(),
             end: session_end(session.end.as_ref()),
             violations: session.violations.clone(),
-            history_messages: session.history_messages,
+            history_messages: session.history.len(),
             tools: tools.map(|tool| Tool { name: tool.name, input: tool.input, result: tool.result }).collect(),
             tokens: session.usage.input() + session.usage.output(),
         }

@@ -37,8 +37,8 @@ pub use echo::{Echo, EchoListener, EchoReply};
 pub use fault::{ExceptionKind, Fault, FaultError, Moment, Quirk, Refusal};
 pub use probability::{NoProbability, Probability};
 pub use report::{
-    HeardUtterance, ModelEvent, ModelEventKind, Protocol, SaidUtterance, SessionEnd, SessionId, SessionReport,
-    ToolReport, Usage,
+    HeardUtterance, ModelEvent, ModelEventKind, Protocol, Remembered, SaidUtterance, SessionEnd, SessionId,
+    SessionReport, Speaker, ToolReport, Usage,
 };
 pub use script::{Script, ScriptError};
 pub use server::Server;

@@ -10,6 +10,7 @@ mod confirming;
 mod echoing;
 mod listening;
 mod reacting;
+mod remembering;
 mod uttering;
 
 use std::{
@@ -23,14 +24,14 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub(super) use self::asking::{Ask, Asking};
-use self::confirming::Confirming;
+use self::{confirming::Confirming, remembering::Memory};
 use super::{
     echo::EchoListener,
     events::{Generation, SampleRate, Sensitivity},
     fault::{ExceptionKind, Fault, Quirk},
     hearing::Hearing,
     playout::{Cut, Playout},
-    report::{HeardUtterance, Usage},
+    report::{HeardUtterance, Remembered, Usage},
     rules::Input,
     settings::Settings,
     speaking::{Speaking, Step, sentences},
@@ -62,7 +63,7 @@ pub(super) enum Output {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Note {
     SystemPrompt(String),
-    History,
+    History(Remembered),
     CallerAudio(Vec<i16>),
     Heard(HeardUtterance),
     Read(String),
@@ -114,10 +115,11 @@ pub(super) struct Model {
     /// Samples said so far.
     spoken: u64,
     confirming: Confirming,
-    /// Speech that was no words, so far.
+    /// Speech that was no words, so far, also before this session.
     speeches: usize,
     /// The conversation has begun: there is history, or something was said.
     begun: bool,
+    memory: Memory,
     asking: Asking,
     /// What tools' results make the model say.
     follow_ups: VecDeque<String>,
@@ -188,6 +190,7 @@ impl Model {
             spoken: 0,
             speeches: 0,
             begun: false,
+            memory: Memory::default(),
             asking: Asking::default(),
             follow_ups: VecDeque::new(),
             resuming: None,
@@ -216,9 +219,9 @@ impl Model {
                 self.usage.input_text += text_tokens(&text);
                 self.note(Note::SystemPrompt(text));
             }
-            Input::History => {
-                self.begun = true;
-                self.note(Note::History);
+            Input::History(message) => {
+                self.remember(message.by, &message.text);
+                self.note(Note::History(message));
             }
             Input::LiveText(text) => self.read(text, now),
             Input::AudioOpened { rate, answers } => {
@@ -331,9 +334,10 @@ impl Model {
         self.confirm_played(now);
         let steps = match self.settings.script.greeting() {
             Some(greeting) if !self.begun => say(greeting),
-            Some(_) | None => self.react(self.settings.script.react_to_words(&text)),
+            Some(_) | None => self.react_to_text(&text),
         };
         self.begun = true;
+        self.pass_memory();
         if self.is_odd(Quirk::EmptyTranscript) {
             self.transcribe("");
         }

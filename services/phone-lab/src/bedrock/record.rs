@@ -57,7 +57,7 @@ impl Recorder {
     fn apply(&self, note: Note, report: &mut SessionReport) -> Option<ModelEventKind> {
         match note {
             Note::SystemPrompt(text) => report.system_prompt = text,
-            Note::History => report.history_messages += 1,
+            Note::History(message) => report.history.push(message),
             Note::CallerAudio(pcm) if self.keep_audio => report.heard_pcm.extend(pcm),
             Note::Voice(pcm) if self.keep_audio => {
                 if let Some(said) = report.said.last_mut() {

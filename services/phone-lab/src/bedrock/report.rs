@@ -27,8 +27,8 @@ pub struct SessionReport {
     pub protocol: Protocol,
     /// The text of the SYSTEM block; empty until it came.
     pub system_prompt: String,
-    /// How many messages of earlier conversation the client sent.
-    pub history_messages: usize,
+    /// The earlier conversation, as the client told it.
+    pub history: Vec<Remembered>,
     /// The caller's utterances, by sound.
     pub heard: Vec<HeardUtterance>,
     /// Interactive text that the client sent.
@@ -59,7 +59,7 @@ impl SessionReport {
             opened_at,
             protocol,
             system_prompt: String::new(),
-            history_messages: 0,
+            history: Vec::new(),
             heard: Vec::new(),
             read: Vec::new(),
             said: Vec::new(),
@@ -88,6 +88,24 @@ impl fmt::Display for Protocol {
             Self::Http2 => "HTTP/2",
         })
     }
+}
+
+/// A message of the conversation before a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Whose words they are.
+    pub by: Speaker,
+    /// The words.
+    pub text: String,
+}
+
+/// Who speaks in a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// The caller.
+    User,
+    /// The model.
+    Assistant,
 }
 
 /// Something the caller said.

@@ -11,7 +11,10 @@ use serde_json::{Map, Value};
 
 pub(super) use self::policy::Policy;
 use self::{policy::House, prompt::Prompt};
-use super::events::{Event, PromptStart, SampleRate, Sensitivity};
+use super::{
+    events::{Event, PromptStart, SampleRate, Sensitivity},
+    report::Remembered,
+};
 
 /// Why an event ends the session: the text of the `validationException`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +60,7 @@ pub(super) enum Input {
     },
     SystemPrompt(String),
     /// One message of the conversation before this session.
-    History,
+    History(Remembered),
     /// Interactive text of the user.
     LiveText(String),
     AudioOpened {

@@ -19,6 +19,7 @@
 //!   - heard: "crash"
 //!     fault: drop                           # goes wrong when the entry is reached
 //! otherwise: "you said {heard}"
+//! nothing_left: "that was all."           # said when asked to go on with what was said to its end; else nothing
 //! ```
 //!
 //! The first entry that matches is used. `speech` entries are used in order, each once. `{heard}` is what was heard,
@@ -46,6 +47,7 @@ pub struct Script {
     greeting: Option<String>,
     dialogue: Vec<Entry>,
     otherwise: String,
+    nothing_left: Option<String>,
     risks: Vec<Risk>,
 }
 
@@ -57,6 +59,7 @@ struct Written {
     dialogue: Vec<WrittenEntry>,
     #[serde(default = "default_otherwise")]
     otherwise: String,
+    nothing_left: Option<String>,
     #[serde(default)]
     faults: Vec<WrittenRisk>,
 }
@@ -64,14 +67,15 @@ struct Written {
 impl TryFrom<Written> for Script {
     type Error = ScriptError;
 
-    fn try_from(Written { greeting, dialogue, otherwise, faults }: Written) -> Result<Self, ScriptError> {
+    fn try_from(Written { greeting, dialogue, otherwise, nothing_left, faults }: Written) -> Result<Self, ScriptError> {
         check_text("greeting", greeting.as_deref(), &[])?;
         check_text("otherwise", Some(&otherwise), &["heard"])?;
+        check_text("nothing_left", nothing_left.as_deref(), &[])?;
         let numbered = dialogue.into_iter().enumerate();
         let dialogue = numbered.map(|(index, entry)| entry.check(index + 1)).collect::<Result<_, _>>()?;
         let risk = |written: WrittenRisk| written.check(str::parse::<Fault>).map_err(|why| no_fault("faults", &why));
         let risks = faults.into_iter().map(risk).collect::<Result<_, _>>()?;
-        Ok(Self { greeting, dialogue, otherwise, risks })
+        Ok(Self { greeting, dialogue, otherwise, nothing_left, risks })
     }
 }
 
@@ -115,7 +119,13 @@ pub enum ScriptError {
 impl Default for Script {
     /// Repeats what it heard.
     fn default() -> Self {
-        Self { greeting: None, dialogue: Vec::new(), otherwise: default_otherwise(), risks: Vec::new() }
+        Self {
+            greeting: None,
+            dialogue: Vec::new(),
+            otherwise: default_otherwise(),
+            nothing_left: None,
+            risks: Vec::new(),
+        }
     }
 }
 
@@ -149,6 +159,32 @@ impl Script {
     pub(super) fn react_to_speech(&self, n: usize) -> Reaction {
         let mut speeches = self.dialogue.iter().filter_map(|entry| entry.speech().map(|speech| (entry, speech)));
         speeches.nth(n).map_or_else(|| self.otherwise("something"), |(entry, speech)| entry.reaction(speech))
+    }
+
+    /// What to say when asked to go on with an answer that was said to its end.
+    pub(super) fn nothing_left(&self) -> Option<&str> {
+        self.nothing_left.as_deref()
+    }
+
+    /// How many speeches from the `n`th on stand in this text, one after the other.
+    pub(super) fn speeches_in(&self, n: usize, text: &str) -> usize {
+        let folded = text.to_lowercase();
+        let mut rest = folded.as_str();
+        let stands = |speech: &&str| match rest.split_once(speech.to_lowercase().as_str()) {
+            Some((_, after)) if !speech.is_empty() => {
+                rest = after;
+                true
+            }
+            Some(_) | None => false,
+        };
+        self.dialogue.iter().filter_map(Entry::speech).skip(n).take_while(stands).count()
+    }
+
+    /// The reaction to text: words, or the transcript of a speech.
+    pub(super) fn react_to_text(&self, text: &str) -> Reaction {
+        let is_it = |entry: &&Entry| entry.speech().is_some_and(|speech| speech.eq_ignore_ascii_case(text.trim()));
+        let speech = self.dialogue.iter().find(is_it);
+        speech.map_or_else(|| self.react_to_words(text), |entry| entry.reaction(text))
     }
 
     /// The reaction to words.

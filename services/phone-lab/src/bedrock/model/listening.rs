@@ -72,6 +72,7 @@ impl Model {
             self.barge_in(now);
             self.confirm_played(now);
             self.begun = true;
+            self.pass_memory();
             let mut steps = vec![Step::Transcript(text)];
             steps.extend(self.react(reaction));
             self.begin_turn(steps, self.timing.transcribe(), now);

@@ -2,13 +2,14 @@
 
 mod behaviours;
 mod odd;
+mod successors;
 mod tools;
 
 use std::time::Duration;
 
 use super::*;
 use crate::{
-    bedrock::{Profile, Script},
+    bedrock::{Profile, Script, Speaker},
     tones,
 };
 
@@ -87,6 +88,13 @@ impl Rig {
     fn input(&mut self, input: Input) {
         self.model.handle_input(input, self.now);
         self.collect();
+    }
+
+    /// The conversation before this session.
+    fn remember(&mut self, messages: &[(Speaker, &str)]) {
+        for (by, text) in messages {
+            self.input(Input::History(Remembered { by: *by, text: (*text).into() }));
+        }
     }
 
     /// Lets time pass in silence without any audio.
@@ -224,7 +232,7 @@ fn interactive_text_is_greeted_once_there_was_audio() {
 #[test]
 fn a_session_with_history_is_not_greeted_again() {
     let mut rig = Rig::new();
-    rig.input(Input::History);
+    rig.remember(&[(Speaker::User, "hello")]);
     rig.input(Input::AudioOpened { rate: SampleRate::Hz8000, answers: true });
     rig.silence(100 * MS);
     rig.input(Input::LiveText("go on".into()));
@@ -280,7 +288,7 @@ fn less_than_100_ms_of_sound_does_not_interrupt_and_is_not_answered() {
 #[test]
 fn long_words_are_answered_even_if_text_made_the_model_talk_meanwhile() {
     let mut rig = Rig::new();
-    rig.input(Input::History);
+    rig.remember(&[(Speaker::User, "hello")]);
     rig.input(Input::AudioOpened { rate: SampleRate::Hz8000, answers: true });
     let words = "a rather long sentence ".repeat(5);
     rig.say(&words);

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         events::{Block, ContentStart, Data, Generation, Named, Role, SampleRate, ToolResult, require},
+        report::{Remembered, Speaker},
         settings::HistoryLimits,
     },
     Input, Violation,
@@ -197,8 +198,11 @@ impl Prompt {
                 }
                 Ok(Some(Input::LiveText(text)))
             }
-            Kind::Text { role: Some(Role::User | Role::Assistant), interactive: false, text } if !self.streaming => {
-                self.remember(text.len(), house.history())
+            Kind::Text { role: Some(Role::User), interactive: false, text } if !self.streaming => {
+                self.remember(Remembered { by: Speaker::User, text }, house.history())
+            }
+            Kind::Text { role: Some(Role::Assistant), interactive: false, text } if !self.streaming => {
+                self.remember(Remembered { by: Speaker::Assistant, text }, house.history())
             }
             Kind::Text { role: Some(Role::Assistant), .. } => {
                 house.remark("ASSISTANT text in the middle of a conversation is dropped");
@@ -208,13 +212,14 @@ impl Prompt {
         }
     }
 
-    fn remember(&mut self, bytes: usize, limits: HistoryLimits) -> Result<Option<Input>, Violation> {
+    fn remember(&mut self, message: Remembered, limits: HistoryLimits) -> Result<Option<Input>, Violation> {
+        let bytes = message.text.len();
         self.history_bytes += bytes;
         self.history_messages += 1;
         let too_much = bytes > limits.message_bytes
             || self.history_bytes > limits.total_bytes
             || self.history_messages > limits.messages;
-        if too_much { Err(Violation::over_limit()) } else { Ok(Some(Input::History)) }
+        if too_much { Err(Violation::over_limit()) } else { Ok(Some(Input::History(message))) }
     }
 
     pub(super) fn may_end(&self, prompt_name: &str) -> Result<(), Violation> {

@@ -4,12 +4,17 @@ use offhook_hosting::entropy::Entropy;
 use serde_json::json;
 
 use super::{
-    super::{events::Generation, probability::Probability, settings::HistoryLimits, waived::Waived},
+    super::{events::Generation, probability::Probability, report::Speaker, settings::HistoryLimits, waived::Waived},
     *,
 };
 
 const GENERIC: &str = "Invalid input request, please fix your input and try again.";
 const UNPARSABLE: &str = "Unable to parse input chunk";
+
+/// What the caller said before the session.
+fn history(text: &str) -> Input {
+    Input::History(Remembered { by: Speaker::User, text: text.into() })
+}
 
 struct Rig(Rules);
 
@@ -248,8 +253,8 @@ fn the_system_prompt_comes_first_and_once() {
 fn history_starts_with_the_user_and_ends_before_audio() {
     Rig::with_system().refuses(text_start("H", "ASSISTANT", false), GENERIC);
     let mut rig = Rig::with_system();
-    assert_eq!(rig.says("H1", "USER", false, "hello"), Ok(Some(Input::History)));
-    assert_eq!(rig.says("H2", "USER", false, "again"), Ok(Some(Input::History)));
+    assert_eq!(rig.says("H1", "USER", false, "hello"), Ok(Some(history("hello"))));
+    assert_eq!(rig.says("H2", "USER", false, "again"), Ok(Some(history("again"))));
     assert_eq!(rig.0.take_remarks(), ["history roles do not alternate"]);
     rig.accepts(audio_start("A", json!("USER")));
     rig.accepts(audio("AAA="));

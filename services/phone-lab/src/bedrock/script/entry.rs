@@ -69,6 +69,29 @@ pub(in super::super) struct Reaction {
     pub(in super::super) risks: Vec<Risk>,
 }
 
+impl Reaction {
+    /// What is said before any tool has answered.
+    pub(in super::super) fn before(&self) -> Vec<String> {
+        let fillers = self.tools.iter().filter_map(|tool| tool.filler.as_ref());
+        self.say.iter().chain(fillers).chain(&self.meanwhile).cloned().collect()
+    }
+
+    /// What is said once its tools have answered, if these are all the results.
+    pub(in super::super) fn after(&self, results: &[(String, Map<String, Value>)]) -> Option<Vec<String>> {
+        let mut left: Vec<_> = results.iter().collect();
+        let mut said = Vec::new();
+        let mut used = Vec::new();
+        for tool in &self.tools {
+            let at = left.iter().position(|(name, _)| *name == tool.name)?;
+            let (_, result) = left.remove(at);
+            said.extend(tool.reply.as_ref().map(|reply| reply.to(&[result])));
+            used.push(result);
+        }
+        said.extend(self.reply.as_ref().map(|reply| reply.to(&used)));
+        Some(said)
+    }
+}
+
 /// A tool to ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct ToolPlan {

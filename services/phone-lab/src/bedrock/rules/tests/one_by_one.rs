@@ -116,8 +116,8 @@ fn history_that_does_not_alternate_is_refused_in_strict_mode_only() {
         (said, rig.0.take_remarks().len())
     };
     let of = || Policy::of(Generation::V2);
-    assert_eq!(twice(of()), (Ok(Some(Input::History)), 1));
-    assert_eq!(twice(waiving(36)), (Ok(Some(Input::History)), 0));
+    assert_eq!(twice(of()), (Ok(Some(history("again"))), 1));
+    assert_eq!(twice(waiving(36)), (Ok(Some(history("again"))), 0));
     assert_eq!(twice(Policy { strict_history: true, ..of() }), (Err(Violation::generic()), 0));
 }
 
