@@ -264,7 +264,7 @@ impl Model {
     }
 
     fn age_deadline(&self) -> Option<Instant> {
-        self.opened.checked_add(self.settings.session_limit)
+        self.opened.checked_add(self.settings.session_limit())
     }
 
     /// The pause that ends the caller's turn, in samples at 8 kHz.

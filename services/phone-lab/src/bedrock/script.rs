@@ -3,6 +3,8 @@
 //! ```yaml
 //! greeting: "hello. how can i help you?"    # answers the first interactive text of a session without history
 //! faults: [padding, { fault: "reset@sent:40", probability: 0.1 }]     # what goes wrong in whole sessions
+//! faults_in_turn: [text=idle, none, reset]  # and in the first, the second, the third
+//! session_limit: 30s                        # age that ends a session
 //! dialogue:
 //!   - speech: "I need to cancel my reservation"   # answers sound that is no tone words, and becomes its transcript
 //!     reply: "which one?"
@@ -28,6 +30,8 @@
 mod entry;
 mod template;
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 pub(super) use self::entry::{Reaction, Reply, ToolPlan};
@@ -36,6 +40,7 @@ use self::{
     template::{check_text, fill},
 };
 use super::fault::{Fault, Risk, WrittenRisk};
+use crate::twilio::script::some_duration;
 
 const DEFAULT_OTHERWISE: &str = "you said {heard}";
 
@@ -49,6 +54,9 @@ pub struct Script {
     otherwise: String,
     nothing_left: Option<String>,
     risks: Vec<Risk>,
+    /// None for a session in which nothing goes wrong.
+    risks_in_turn: Vec<Option<Risk>>,
+    session_limit: Option<Duration>,
 }
 
 #[derive(Deserialize)]
@@ -62,20 +70,28 @@ struct Written {
     nothing_left: Option<String>,
     #[serde(default)]
     faults: Vec<WrittenRisk>,
+    #[serde(default)]
+    faults_in_turn: Vec<WrittenRisk>,
+    #[serde(default, deserialize_with = "some_duration")]
+    session_limit: Option<Duration>,
 }
 
 impl TryFrom<Written> for Script {
     type Error = ScriptError;
 
-    fn try_from(Written { greeting, dialogue, otherwise, nothing_left, faults }: Written) -> Result<Self, ScriptError> {
+    fn try_from(written: Written) -> Result<Self, ScriptError> {
+        let Written { greeting, dialogue, otherwise, nothing_left, faults, faults_in_turn, session_limit } = written;
         check_text("greeting", greeting.as_deref(), &[])?;
         check_text("otherwise", Some(&otherwise), &["heard"])?;
         check_text("nothing_left", nothing_left.as_deref(), &[])?;
         let numbered = dialogue.into_iter().enumerate();
         let dialogue = numbered.map(|(index, entry)| entry.check(index + 1)).collect::<Result<_, _>>()?;
-        let risk = |written: WrittenRisk| written.check(str::parse::<Fault>).map_err(|why| no_fault("faults", &why));
-        let risks = faults.into_iter().map(risk).collect::<Result<_, _>>()?;
-        Ok(Self { greeting, dialogue, otherwise, nothing_left, risks })
+        let risk =
+            |place, written: WrittenRisk| written.check(str::parse::<Fault>).map_err(|why| no_fault(place, &why));
+        let risks = faults.into_iter().map(|written| risk("faults", written)).collect::<Result<_, _>>()?;
+        let in_turn = |written: WrittenRisk| (!written.is_none()).then(|| risk("faults_in_turn", written)).transpose();
+        let risks_in_turn = faults_in_turn.into_iter().map(in_turn).collect::<Result<_, _>>()?;
+        Ok(Self { greeting, dialogue, otherwise, nothing_left, risks, risks_in_turn, session_limit })
     }
 }
 
@@ -125,6 +141,8 @@ impl Default for Script {
             otherwise: default_otherwise(),
             nothing_left: None,
             risks: Vec::new(),
+            risks_in_turn: Vec::new(),
+            session_limit: None,
         }
     }
 }
@@ -143,6 +161,16 @@ impl Script {
     /// What may go wrong in whole sessions.
     pub(super) fn risks(&self) -> &[Risk] {
         &self.risks
+    }
+
+    /// What may go wrong in the `n`th session, from 0, besides.
+    pub(super) fn risk_of(&self, n: usize) -> Option<&Risk> {
+        self.risks_in_turn.get(n)?.as_ref()
+    }
+
+    /// The age that ends a session, if the script says so.
+    pub fn session_limit(&self) -> Option<Duration> {
+        self.session_limit
     }
 
     /// What to say when the conversation opens with interactive text.
@@ -265,6 +293,19 @@ dialogue: [{ heard: x, fault: drop, faults: [{ fault: refuse=throttled, probabil
         let reached = script.react_to_words("x").risks;
         assert_eq!(drawn(&reached), [Fault::in_dialogue("drop").ok(), "refuse=throttled".parse().ok()]);
         assert_eq!(script.react_to_words("y").risks, []);
+    }
+
+    #[test]
+    fn faults_may_come_one_session_after_the_other() {
+        let yaml = "faults_in_turn: [text=idle, none, { fault: drop, probability: 1 }]\nsession_limit: 30s";
+        let script = Script::from_yaml(yaml).unwrap();
+        let mut entropy = Entropy::from_seed(1);
+        let drawn: Vec<_> = (0..4).map(|n| script.risk_of(n)?.draw(&mut entropy)).collect();
+        assert_eq!(drawn, ["text=idle".parse().ok(), None, "drop".parse().ok(), None]);
+        assert_eq!(script.session_limit(), Some(Duration::from_secs(30)));
+        assert_eq!(refused("faults_in_turn: [explode]"), "faults_in_turn: there is no fault \"explode\"");
+        let never = "faults_in_turn: [{ fault: none, probability: 1 }]";
+        assert_eq!(refused(never), "faults_in_turn: there is no fault \"none\"");
     }
 
     #[test]

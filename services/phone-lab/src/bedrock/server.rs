@@ -77,6 +77,8 @@ struct Shared {
     refusals: Mutex<Vec<String>>,
     watch: broadcast::Sender<ModelEvent>,
     live: Arc<AtomicUsize>,
+    /// Sessions for which faults were drawn.
+    admitted: AtomicUsize,
     connections: Arc<AtomicUsize>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -110,6 +112,7 @@ impl Server {
             refusals: Mutex::default(),
             watch: broadcast::channel(WATCH_BACKLOG).0,
             live: Arc::default(),
+            admitted: AtomicUsize::new(0),
             connections: Arc::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

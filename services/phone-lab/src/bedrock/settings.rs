@@ -15,6 +15,9 @@ use super::{
 };
 use crate::network::Conditions;
 
+/// AWS, "Nova 2 Sonic": a connection lasts 8 minutes.
+const SESSION_LIMIT: Duration = Duration::from_secs(480);
+
 /// What the lab's service accepts, and how it behaves. The default is what the lab's own clients are configured for.
 #[derive(Clone)]
 pub struct Settings {
@@ -54,8 +57,8 @@ pub struct Settings {
     pub answer_immediately: bool,
     /// Silence of the client that ends a session (55 s; 295 s has been seen).
     pub idle_limit: Duration,
-    /// Age that ends a session.
-    pub session_limit: Duration,
+    /// Age that ends a session; if none is given what the script says, else 480 s.
+    pub session_limit: Option<Duration>,
     /// Keep the audio of each session in its report. Load runs go without.
     pub keep_audio: bool,
     /// Rules that are not enforced.
@@ -138,7 +141,7 @@ impl Default for Settings {
             script: Script::default(),
             answer_immediately: false,
             idle_limit: Duration::from_secs(55),
-            session_limit: Duration::from_secs(480),
+            session_limit: None,
             keep_audio: true,
             waived: Waived::NONE,
             strict_history: false,
@@ -168,6 +171,11 @@ impl Settings {
             expires_at: self.session_token_expires_at,
             waived: self.waived,
         }
+    }
+
+    /// The age that ends a session.
+    pub fn session_limit(&self) -> Duration {
+        self.session_limit.or(self.script.session_limit()).unwrap_or(SESSION_LIMIT)
     }
 
     pub(super) fn timing(&self) -> Timing {

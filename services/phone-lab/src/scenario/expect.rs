@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::twilio::{CallEnd, Delivery, script::duration};
+use crate::twilio::{
+    CallEnd, Delivery,
+    script::{duration, some_duration},
+};
 
 /// What must be so at the end of a call. What is left out is judged as usual.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -82,10 +85,6 @@ pub(super) fn delivery<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Del
         Delivering::OutOfOrder => Delivery::OutOfOrder,
         Delivering::Late(Span(by)) => Delivery::Late(by),
     })
-}
-
-fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    duration(deserializer).map(Some)
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl Human {
     /// # Errors
     /// If they are no steps.
     pub fn acts(after: Duration, steps: &str) -> Result<Self, ScriptError> {
-        let steps = serde_saphyr::from_str(steps).map_err(|error| ScriptError::Yaml(error.to_string()))?;
+        let steps: Vec<Step> = serde_saphyr::from_str(steps).map_err(|error| ScriptError::Yaml(error.to_string()))?;
         Ok(Self::Acts(Box::new(Party::new(after, steps))))
     }
 
@@ -134,6 +134,7 @@ impl<'de> Visitor<'de> for HumanVisitor {
 struct Written {
     #[serde(default = "rings", deserialize_with = "script::duration")]
     after: Duration,
+    #[serde(deserialize_with = "script::repeat::steps")]
     steps: Vec<Step>,
     #[serde(default = "script::patience", deserialize_with = "script::duration")]
     patience: Duration,

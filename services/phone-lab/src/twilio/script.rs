@@ -14,11 +14,14 @@
 //!   - wait: 300ms
 //!   - await_keys: "12#"             # until these keys were heard, from `<Play digits>` or from who is connected
 //!   - connected                     # until connected to somebody whom `<Dial>` or a queue brought
+//!   - repeat: { times: 60, steps: [{ say: "number {n}" }, listen] }    # {n} counts from 1
 //!   - hang_up
 //! dialled:                          # optional; who answers `<Dial>`, by number or address: see `Human`
 //!   "+15550100009": busy            # or declines, no_answer, unreachable
 //!   otherwise: { after: 2s, steps: [listen, { press: "1" }, connected, { say: "desk here" }, hang_up] }
 //! ```
+
+pub(super) mod repeat;
 
 use std::{collections::BTreeMap, fmt, path::Path, sync::Arc, time::Duration};
 
@@ -45,6 +48,7 @@ pub struct CallerScript {
     #[serde(default = "patience", deserialize_with = "duration")]
     pub patience: Duration,
     /// What the caller does, in order.
+    #[serde(deserialize_with = "repeat::steps")]
     pub steps: Vec<Step>,
     /// Who answers `<Dial>`, by number or address, a SIP address without parameters and headers; `otherwise` is who has
     /// all others. Goes before what [`super::CallOptions`] says.
@@ -82,13 +86,14 @@ pub enum Step {
 #[derive(Clone, PartialEq)]
 pub struct Sound {
     text: String,
+    recorded: bool,
     pcm: Arc<[i16]>,
 }
 
 impl Sound {
     /// Tone words.
     pub fn words(text: &str) -> Self {
-        Self { text: tones::fold(text), pcm: tones::speak(text).into() }
+        Self { text: tones::fold(text), recorded: false, pcm: tones::speak(text).into() }
     }
 
     /// A recording that comes with the lab, or with a slash in its name a WAV file.
@@ -98,7 +103,7 @@ impl Sound {
         } else {
             speech::bundled(name).ok_or_else(|| ScriptError::NoSuchRecording { name: name.to_owned() })?
         };
-        Ok(Self { text: name.to_owned(), pcm: pcm.into() })
+        Ok(Self { text: name.to_owned(), recorded: true, pcm: pcm.into() })
     }
 
     /// The words, or the recording's name.
@@ -154,34 +159,65 @@ impl CallerScript {
 
 impl<'de> Deserialize<'de> for Step {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match deserializer.deserialize_any(StepVisitor)? {
+            Written::One(step) => Ok(step),
+            Written::Repeated(_) => {
+                Err(de::Error::custom("repeat stands among a caller's steps, not in another repeat"))
+            }
+        }
+    }
+}
+
+/// A step, or several that are repeated.
+enum Written {
+    One(Step),
+    Repeated(Vec<Step>),
+}
+
+impl Written {
+    fn steps(self) -> Vec<Step> {
+        match self {
+            Self::One(step) => vec![step],
+            Self::Repeated(steps) => steps,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(StepVisitor)
     }
 }
 
-const STEPS: &[&str] = &["listen", "say", "play", "interrupt", "press", "await_keys", "connected", "wait", "hang_up"];
+const STEPS: &[&str] =
+    &["listen", "say", "play", "interrupt", "press", "await_keys", "connected", "wait", "hang_up", "repeat"];
 
 struct StepVisitor;
 
 impl<'de> Visitor<'de> for StepVisitor {
-    type Value = Step;
+    type Value = Written;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a step, one of {}", STEPS.join(", "))
     }
 
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Step, E> {
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Written, E> {
         match name {
-            "listen" => Ok(Step::Listen(QUIET)),
-            "hang_up" => Ok(Step::HangUp),
-            "connected" => Ok(Step::Connected),
+            "listen" => Ok(Written::One(Step::Listen(QUIET))),
+            "hang_up" => Ok(Written::One(Step::HangUp)),
+            "connected" => Ok(Written::One(Step::Connected)),
             known if STEPS.contains(&known) => Err(E::custom(format!("{known} needs a value"))),
             unknown => Err(E::unknown_variant(unknown, STEPS)),
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Step, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written, A::Error> {
         let name: String = map.next_key()?.ok_or_else(|| de::Error::custom("an empty step"))?;
         let step = match name.as_str() {
+            "repeat" => {
+                let steps = repeat::repeated(&mut map)?;
+                return alone(&name, &mut map).map(|()| Written::Repeated(steps));
+            }
             "listen" => Step::Listen(map.next_value::<Listen>()?.quiet),
             "say" => Step::Say(Sound::words(&map.next_value::<String>()?)),
             "play" => Step::Say(Sound::recording(&map.next_value::<String>()?).map_err(|error| explained(&error))?),
@@ -195,12 +231,15 @@ impl<'de> Visitor<'de> for StepVisitor {
             "hang_up" | "connected" => return Err(de::Error::custom(format!("{name} takes no value"))),
             unknown => return Err(de::Error::unknown_variant(unknown, STEPS)),
         };
-        match map.next_key::<String>()? {
-            None => Ok(step),
-            Some(second) => {
-                Err(de::Error::custom(format!("{name} and {second} are two steps: begin each with a dash")))
-            }
-        }
+        alone(&name, &mut map).map(|()| Written::One(step))
+    }
+}
+
+/// Fails if another step follows this one in its map.
+fn alone<'de, A: MapAccess<'de>>(name: &str, map: &mut A) -> Result<(), A::Error> {
+    match map.next_key::<String>()? {
+        None => Ok(()),
+        Some(second) => Err(de::Error::custom(format!("{name} and {second} are two steps: begin each with a dash"))),
     }
 }
 
@@ -247,6 +286,11 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
     humantime::parse_duration(&text).ok().filter(|duration| *duration <= LONGEST).ok_or_else(|| {
         de::Error::custom(format!("expected a duration such as 300ms or 2s, of a day at most, found {text:?}"))
     })
+}
+
+/// The same where there may be none.
+pub(crate) fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
 }
 
 pub(super) fn patience() -> Duration {

@@ -121,7 +121,7 @@ async fn silence_of_the_client_and_age_end_a_session() {
                     and interactive content are less than 1 seconds";
     assert_eq!(message, format!("RequestId={} : {expected}", silent.request_id));
     assert_eq!(idle.report().end, Some(SessionEnd::TimedOut(expected.into())));
-    let aged = Lab::start(Settings { session_limit: short, ..quick("{}") }).await;
+    let aged = Lab::start(Settings { session_limit: Some(short), ..quick("{}") }).await;
     let mut old = call(&aged.client().await).await;
     let End::Exception(kind, message) = old.ended().await else { panic!("no exception") };
     assert_eq!(kind, "modelTimeoutException");

@@ -44,6 +44,11 @@ pub(in super::super) enum RiskError {
 }
 
 impl WrittenRisk {
+    /// It says that nothing goes wrong.
+    pub(in super::super) fn is_none(&self) -> bool {
+        matches!(self, Self::Certain(text) if text == "none")
+    }
+
     /// Makes sure that it is one; `read` reads the fault.
     pub(in super::super) fn check(self, read: fn(&str) -> Result<Fault, FaultError>) -> Result<Risk, RiskError> {
         let (fault, probability) = match self {

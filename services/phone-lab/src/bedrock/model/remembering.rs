@@ -14,10 +14,10 @@ use super::{
 };
 use crate::bedrock::speaking::Step;
 
-/// The result of a tool, told in words, begins so; its name and `ANSWERED` follow.
-const TOOL: &str = "tool ";
-/// Between a tool's name and the JSON object of its result.
-const ANSWERED: &str = " answered:";
+/// A result that is told now: `The tool NAME answered: {...}`.
+const ANSWERED: [&str; 2] = ["The tool ", " answered:"];
+/// A result in a history: `[Used NAME with {...}: {...}]`.
+const USED: [&str; 2] = ["[Used ", " with "];
 
 /// The conversation before this session.
 #[derive(Debug, Default)]
@@ -128,27 +128,44 @@ fn after(whole: &str, said: &[String]) -> Option<String> {
     Some(words.collect::<Vec<_>>().join(" "))
 }
 
-/// The text without the results of tools in it, such as `The tool price answered: {"of": "a"}`; and these.
+/// The text without the results of tools in it, and these.
 fn tools_told(text: &str) -> (String, Vec<ToolTold>) {
     let (mut rest, mut kept, mut told) = (text, String::new(), Vec::new());
-    while let Some((before, name, result, after)) = next_told(rest) {
-        let before = before.trim_end();
-        kept.push_str(before.strip_suffix("The").or_else(|| before.strip_suffix("the")).unwrap_or(before));
-        told.push((name.to_owned(), result));
-        rest = after;
+    while let Some(at) = [ANSWERED[0], USED[0]].iter().filter_map(|begin| rest.find(begin)).min() {
+        let (before, result) = rest.split_at(at);
+        kept.push_str(before);
+        if let Some((tool, after)) = told_now(result).or_else(|| told_before(result)) {
+            told.push(tool);
+            rest = after;
+        } else {
+            let first = result.chars().next().map_or(0, char::len_utf8);
+            kept.push_str(&result[..first]);
+            rest = &result[first..];
+        }
     }
     kept.push_str(rest);
     (kept.trim().to_owned(), told)
 }
 
-/// What precedes the first such result, its tool's name, itself, and what follows it.
-fn next_told(text: &str) -> Option<(&str, &str, Map<String, Value>, &str)> {
-    let (head, tail) = text.split_once(ANSWERED)?;
-    let (before, name) = head.rsplit_once(TOOL)?;
-    let mut json = Deserializer::from_str(tail).into_iter::<Map<String, Value>>();
-    let result = json.next()?.ok()?;
-    let after = &tail[json.byte_offset()..];
-    Some((before, name.trim_matches(|c: char| !c.is_alphanumeric() && c != '_'), result, after))
+/// The result that the text begins with, and what follows it.
+fn told_now(text: &str) -> Option<(ToolTold, &str)> {
+    let (name, rest) = text.strip_prefix(ANSWERED[0])?.split_once(ANSWERED[1])?;
+    let (result, rest) = object(rest)?;
+    Some(((name.to_owned(), result), rest))
+}
+
+fn told_before(text: &str) -> Option<(ToolTold, &str)> {
+    let (name, rest) = text.strip_prefix(USED[0])?.split_once(USED[1])?;
+    let (_, rest) = object(rest)?;
+    let (result, rest) = object(rest.strip_prefix(':')?)?;
+    Some(((name.to_owned(), result), rest.strip_prefix(']')?))
+}
+
+/// The JSON object that the text begins with, and what follows it.
+fn object(text: &str) -> Option<(Map<String, Value>, &str)> {
+    let mut json = Deserializer::from_str(text).into_iter();
+    let object = json.next()?.ok()?;
+    Some((object, &text[json.byte_offset()..]))
 }
 
 #[cfg(test)]
@@ -233,11 +250,18 @@ dialogue:
 
     #[test]
     fn results_may_come_together_or_be_in_the_history() {
-        let results = r#"The tool price answered: {"n": 1}. The tool "price" answered: {"n": 2}"#;
+        let results = r#"The tool price answered: {"n": 1} The tool price answered: {"n": 2}"#;
         let asked = [(Speaker::User, "compare"), (Speaker::Assistant, "")];
         assert_eq!(memory(&asked).said_to_tools(&script(), results).unwrap(), "a is 1. b is 2. done.");
-        let said = format!("The tool clock answered: {} it is", r#"{"time": "noon"}"#);
-        let begun = memory(&[(Speaker::User, "the time"), (Speaker::Assistant, &format!("one moment. {said}"))]);
+        let said = r#"one moment. [Used clock with {"zone": "[utc]"}: {"time": "noon"}] it is"#;
+        let begun = memory(&[(Speaker::User, "the time"), (Speaker::Assistant, said)]);
         assert_eq!(begun.rest(&script(), "go on").unwrap(), "noon now.");
+    }
+
+    #[test]
+    fn what_only_looks_like_a_result_is_text() {
+        for text in ["The tool shed answered: no", "[Used it with care]", "[Used clock with {}: no result]"] {
+            assert_eq!(tools_told(text), (text.to_owned(), Vec::new()));
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Everything that is decided before a session starts.
 
+use std::sync::atomic::Ordering;
+
 use http::{Method, Version, request::Parts};
 use jiff::Timestamp;
 use offhook_hosting::entropy::Entropy;
@@ -67,6 +69,8 @@ impl Shared {
         let drawn = faults.iter().map(|fault| fault_probability.strikes(entropy).then(|| fault.clone()));
         let mut drawn: Vec<_> = drawn.collect();
         drawn.extend(script.risks().iter().map(|risk| risk.draw(entropy)));
+        let nth = self.admitted.fetch_add(1, Ordering::Relaxed);
+        drawn.extend(script.risk_of(nth).map(|risk| risk.draw(entropy)));
         match lock(&self.faults).pop_front() {
             Some(fault) => vec![fault],
             None => drawn.into_iter().flatten().collect(),

@@ -242,7 +242,7 @@ fn every_event_names_its_session_prompt_completion_and_content() {
 
 #[test]
 fn limits_beyond_all_time_are_none() {
-    let settings = Settings { idle_limit: Duration::MAX, session_limit: Duration::MAX, ..Settings::default() };
+    let settings = Settings { idle_limit: Duration::MAX, session_limit: Some(Duration::MAX), ..Settings::default() };
     let mut rig = Rig::set_up(settings, Generation::V2, &[]);
     assert_eq!(rig.model.poll_deadline(), None);
     rig.wait(100_000 * MS);
