@@ -98,6 +98,15 @@ pub(crate) struct Play {
     /// Where to write the certificate authority that the worker must trust (AWS_CA_BUNDLE).
     #[arg(long, requires = "bedrock_listen")]
     pub(crate) ca_out: Option<PathBuf>,
+    /// Serve the second region here, of a scenario that has one.
+    #[arg(long, requires = "bedrock_listen")]
+    pub(crate) second_listen: Option<SocketAddr>,
+    /// Hand out credentials here, of a scenario whose credentials do not last.
+    #[arg(long, requires = "bedrock_listen")]
+    pub(crate) credentials_listen: Option<SocketAddr>,
+    /// Age that ends a session, instead of the scenario's.
+    #[arg(long, value_name = "TIME", requires = "bedrock_listen", value_parser = humantime::parse_duration)]
+    pub(crate) session_limit: Option<Duration>,
     /// Factor on the model's pauses and delays.
     #[arg(long, default_value = "1", value_parser = pace, requires = "bedrock_listen")]
     pub(crate) pace: Pace,
@@ -213,6 +222,15 @@ pub(crate) struct Bedrock {
     /// That token expires when the service has run for so long.
     #[arg(long, value_name = "TIME", requires = "session_token", value_parser = humantime::parse_duration)]
     pub(crate) token_expires_after: Option<Duration>,
+    /// Instead of that, hand out credentials that last so long each, for AWS_CONTAINER_CREDENTIALS_FULL_URI.
+    #[arg(long, value_name = "TIME", conflicts_with = "session_token", value_parser = humantime::parse_duration)]
+    pub(crate) rotate_credentials: Option<Duration>,
+    /// Where to hand them out.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8442")]
+    pub(crate) credentials_listen: SocketAddr,
+    /// Age that ends a session; the scenario's if left out.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) session_limit: Option<Duration>,
     /// What becomes of sessions that are open by then: nothing, exception or reset.
     #[arg(long, value_name = "OUTCOME", default_value = "nothing")]
     pub(crate) token_expiry: TokenExpiry,
@@ -240,6 +258,8 @@ impl Bedrock {
             http1: self.http1,
             session_token: self.session_token,
             session_token_expires_at: self.token_expires_after.and_then(expires),
+            token_life: self.rotate_credentials,
+            session_limit: self.session_limit,
             token_expiry: self.token_expiry,
             pace: self.pace,
             profile: self.profile,

@@ -24,17 +24,13 @@ pub async fn run(
     out: &Path,
     telemetry: Arc<Telemetry>,
 ) -> anyhow::Result<Run> {
-    let bedrock = bedrock::Settings {
-        pace,
-        script: scenario.model.clone(),
-        network: scenario.bedrock_network.clone(),
-        ..bedrock::Settings::default()
-    };
+    let settings = bedrock::Settings { pace, ..bedrock::Settings::default() };
+    let (bedrock, second_bedrock) = (scenario.bedrock(settings.clone()), scenario.second_bedrock(settings));
     let placed = Placed { at: Clock.now(), wall: Clock.wall() };
-    let pair = Pair::start(Settings { bedrock, environment: Vec::new(), seed }, telemetry).await?;
+    let pair = Pair::start(Settings { bedrock, second_bedrock, environment: Vec::new(), seed }, telemetry).await?;
     tell(format_args!("simulated Bedrock on {}, sonic-worker on {}\n", pair.bedrock.address(), pair.worker_url));
-    let (twilio, model) = (pair.twilio.clone(), Some(pair.bedrock.clone()));
-    let stage = Stage { twilio, model, live: true, out: Some(out.to_owned()) };
+    let (twilio, models) = (pair.twilio.clone(), pair.models());
+    let stage = Stage { twilio, models, live: true, out: Some(out.to_owned()) };
     let mut calls = Vec::new();
     for plan in &scenario.calls {
         let call = play::place(&stage, &scenario.name, plan).await?;

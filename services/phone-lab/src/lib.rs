@@ -12,6 +12,7 @@
 
 pub mod bedrock;
 pub mod chaos;
+pub mod credentials;
 pub mod demo;
 pub mod line;
 pub mod load;

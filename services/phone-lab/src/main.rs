@@ -23,6 +23,7 @@ use offhook_hosting::{
 };
 use phone_lab::{
     bedrock::{self, CertificateAuthority, ModelEvent, ModelEventKind, Server},
+    credentials::CredentialEndpoint,
     demo, line,
     load::{self, Ears, Hears},
     network::Conditions,
@@ -111,8 +112,10 @@ async fn run_play(options: Play) -> anyhow::Result<bool> {
         (Some(listen), Some(ca_out)) => {
             let ca = CertificateAuthority::new()?;
             ca.write_pem(&ca_out).with_context(|| format!("--ca-out {}", ca_out.display()))?;
-            let settings = bedrock::Settings { pace: options.pace, ..bedrock::Settings::default() };
-            Some(play::Model { listen, settings, ca, ca_out })
+            let (pace, session_limit) = (options.pace, options.session_limit);
+            let settings = bedrock::Settings { pace, session_limit, ..bedrock::Settings::default() };
+            let (second_listen, credentials_listen) = (options.second_listen, options.credentials_listen);
+            Some(play::Model { listen, second_listen, credentials_listen, settings, ca, ca_out })
         }
         (_, _) => None,
     };
@@ -214,11 +217,19 @@ async fn run_bedrock(options: Bedrock) -> anyhow::Result<()> {
     let Scenario { model, bedrock_network, .. } =
         scenario(options.scenario.clone())?.under(None, options.to_bedrock.conditions());
     let (entropy, ca_out) = (options.seed.map_or_else(Entropy::from_os, Entropy::from_seed), options.ca_out.clone());
+    let credentials_listen = options.credentials_listen;
     let settings = options.settings(model, bedrock_network, Clock.wall());
+    let credentials = match settings.token_life {
+        Some(_) => Some(CredentialEndpoint::start(credentials_listen, settings.clone()).await?),
+        None => None,
+    };
     let lifecycle = Lifecycle::default();
     lifecycle.listen_for_signals()?;
     let server = Server::start(listener, &ca, &names, settings, Clock, entropy)?;
     tell(format_args!("simulated Bedrock on https://{}, trusted by {}\n", server.address(), ca_out.display()));
+    if let Some(credentials) = &credentials {
+        tell(format_args!("credentials: AWS_CONTAINER_CREDENTIALS_FULL_URI={}\n", credentials.uri()));
+    }
     let mut events = server.watch();
     loop {
         tokio::select! {

@@ -11,7 +11,11 @@ use std::{
 
 use anyhow::Context;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider, future},
+};
+use futures_util::future::join_all;
 use offhook_hosting::{
     clock::Clock,
     entropy::Entropy,
@@ -37,6 +41,8 @@ const SIP_ENDPOINT: &str = "sip:desk@pbx.example.test";
 pub struct Settings {
     /// The simulated service.
     pub bedrock: bedrock::Settings,
+    /// The same in another region, to which the worker may turn.
+    pub second_bedrock: Option<bedrock::Settings>,
     /// Further environment of the worker and the edge; wins over the lab's own.
     pub environment: Vec<(&'static str, String)>,
     /// The seed of everything drawn by the lab.
@@ -47,6 +53,8 @@ pub struct Settings {
 pub struct Pair {
     /// The simulated service, with its reports.
     pub bedrock: Server,
+    /// The same in the second region, if there is one.
+    pub second_bedrock: Option<Server>,
     /// Places calls to the edge.
     pub twilio: Twilio,
     /// Where the edge takes what Twilio sends.
@@ -81,7 +89,20 @@ impl Pair {
     /// If a port cannot be bound, or a service does not start.
     pub async fn start(settings: Settings, telemetry: Arc<Telemetry>) -> anyhow::Result<Self> {
         let mut entropy = Entropy::from_seed(settings.seed);
-        let (bedrock, ca_file) = start_bedrock(settings.bedrock.clone(), &mut entropy).await?;
+        let ca = CertificateAuthority::new()?;
+        let ca_file = write_ca(&ca)?;
+        let bedrock = start_bedrock(&ca, settings.bedrock.clone(), &mut entropy).await?;
+        let mut regions = Vec::new();
+        let second_bedrock = match settings.second_bedrock {
+            Some(second) => {
+                let region = second.region.clone();
+                let server = start_bedrock(&ca, second, &mut entropy).await?;
+                let home = &settings.bedrock.region;
+                regions.push(("BEDROCK_REGIONS", format!("{home},{region}=https://{}", server.address())));
+                Some(server)
+            }
+            None => None,
+        };
         let (worker_lifecycle, edge_lifecycle) = (Lifecycle::default(), Lifecycle::default());
 
         let listeners = sonic_worker::Listeners { grpc: loopback().await?, admin: loopback().await? };
@@ -97,6 +118,8 @@ impl Pair {
             ("OFFHOOK_TICKET_KEY", TICKET_KEY.to_owned()),
             ("SIP_ENDPOINT", SIP_ENDPOINT.to_owned()),
         ];
+        environment.extend(regions);
+        environment.extend(renewal(settings.bedrock.session_limit()));
         environment.extend(settings.environment);
         let environment = Env::from_iter(environment);
         let config = sonic_worker::config::Config::from_env(&environment)?;
@@ -118,6 +141,7 @@ impl Pair {
         let admin_urls = [edge_admin, worker_admin];
         Ok(Self {
             bedrock,
+            second_bedrock,
             twilio,
             edge_address,
             worker_url,
@@ -140,39 +164,81 @@ impl Pair {
     /// # Errors
     /// If a service ended with one, or had to end live calls.
     pub async fn stop(self) -> anyhow::Result<()> {
+        let models = self.models();
         self.edge_lifecycle.soft_stop().cancel();
         let edge = self.edge.await.context("the edge panicked")??;
         self.worker_lifecycle.soft_stop().cancel();
         let worker = self.worker.await.context("the worker panicked")??;
-        self.bedrock.stop().await;
+        for model in models {
+            model.stop().await;
+        }
         anyhow::ensure!(edge == Drained::Whole && worker == Drained::Whole, "calls had to be ended to stop");
         Ok(())
     }
 
     /// Waits until the simulated service has no session open, for at most `limit`, and says whether it has none.
     pub async fn sessions_end_within(&self, limit: Duration) -> bool {
-        self.bedrock.sessions_end_within(limit).await
+        let ends =
+            join_all(self.models().into_iter().map(|model| async move { model.sessions_end_within(limit).await }));
+        ends.await.into_iter().all(|ended| ended)
+    }
+
+    /// The simulated service in each region.
+    pub fn models(&self) -> Vec<Server> {
+        [&self.bedrock].into_iter().chain(&self.second_bedrock).cloned().collect()
     }
 }
 
-async fn start_bedrock(settings: bedrock::Settings, entropy: &mut Entropy) -> anyhow::Result<(Server, CaFile)> {
-    let ca = CertificateAuthority::new()?;
+fn write_ca(ca: &CertificateAuthority) -> anyhow::Result<CaFile> {
     let ca_file = CaFile(std::env::temp_dir().join(format!("phone-lab-ca-{}.pem", Entropy::from_os().uuid())));
     ca.write_pem(&ca_file.0)?;
-    let names = ["127.0.0.1".to_owned()];
-    let server = Server::start(loopback().await?, &ca, &names, settings, Clock, entropy.fork())?;
-    Ok((server, ca_file))
+    Ok(ca_file)
+}
+
+async fn start_bedrock(
+    ca: &CertificateAuthority,
+    settings: bedrock::Settings,
+    entropy: &mut Entropy,
+) -> anyhow::Result<Server> {
+    Server::start(loopback().await?, ca, &["127.0.0.1".to_owned()], settings, Clock, entropy.fork())
+}
+
+/// How a worker is told of sessions that live no longer than this: it renews them when three quarters are over, as the
+/// real service's are. Empty if they are the real service's.
+pub fn renewal(session_limit: Duration) -> Vec<(&'static str, String)> {
+    if session_limit == bedrock::Settings::default().session_limit() {
+        return Vec::new();
+    }
+    let millis = |duration: Duration| format!("{}ms", duration.as_millis());
+    vec![("SESSION_RENEW_AFTER", millis(session_limit.mul_f64(0.75))), ("SESSION_LIMIT", millis(session_limit))]
 }
 
 /// What the worker's own start finds in the environment.
 fn aws(bedrock: &bedrock::Settings) -> SdkConfig {
-    let token = bedrock.session_token.clone();
-    let credentials = Credentials::new(&bedrock.access_key_id, &bedrock.secret_access_key, token, None, "phone-lab");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(bedrock.region.clone()))
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .credentials_provider(SharedCredentialsProvider::new(Provider(bedrock.clone())))
         .build()
+}
+
+/// The credentials that the simulated service knows; each time they are asked for new ones, where they do not last.
+#[derive(Debug)]
+struct Provider(bedrock::Settings);
+
+impl ProvideCredentials for Provider {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let Self(bedrock::Settings { access_key_id, secret_access_key, session_token, .. }) = self;
+        let (token, expiry) = match self.0.temporary_token(Clock.wall()) {
+            Some((token, expires_at)) => (Some(token), Some(expires_at.into())),
+            None => (session_token.clone(), None),
+        };
+        let credentials = Credentials::new(access_key_id, secret_access_key, token, expiry, "phone-lab");
+        future::ProvideCredentials::ready(Ok(credentials))
+    }
 }
 
 async fn loopback() -> anyhow::Result<TcpListener> {

@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 pub use self::call::{Stage, place};
 use crate::{
     bedrock::{self, CertificateAuthority, Server},
+    credentials::CredentialEndpoint,
+    pair::renewal,
     report::{Call, NotPlayed, Placed, Run},
     scenario::{Scenario, ScenarioCall},
     show::tell,
@@ -56,12 +58,30 @@ pub struct Play {
 pub struct Model {
     /// Where.
     pub listen: SocketAddr,
-    /// How, but for the script.
+    /// Where the second region is, of a scenario that has one.
+    pub second_listen: Option<SocketAddr>,
+    /// Where credentials are handed out, of a scenario whose credentials do not last.
+    pub credentials_listen: Option<SocketAddr>,
+    /// How, but for what the scenario says.
     pub settings: bedrock::Settings,
     /// Whom its clients trust.
     pub ca: CertificateAuthority,
     /// The file that says so.
     pub ca_out: PathBuf,
+}
+
+impl Model {
+    async fn start(
+        &self,
+        listen: SocketAddr,
+        flag: &str,
+        settings: bedrock::Settings,
+        entropy: Entropy,
+    ) -> anyhow::Result<Server> {
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("{flag} {listen}"))?;
+        let names = ["127.0.0.1".to_owned(), "localhost".to_owned(), listen.ip().to_string()];
+        Server::start(listener, &self.ca, &names, settings, Clock, entropy)
+    }
 }
 
 /// A call with all it needs.
@@ -92,17 +112,17 @@ impl Play {
             if planned.is_empty() {
                 continue;
             }
-            let server = self.serve(&scenario, of_model).await?;
+            let (servers, credentials) = self.serve(&scenario, of_model).await?;
             if !std::mem::replace(&mut reached, true) {
-                self.reach_edge(server.as_ref(), stop).await?;
+                self.reach_edge(&scenario, &servers, credentials.as_ref(), stop).await?;
             }
             let names: Vec<_> = planned.iter().map(|planned| planned.call.name.clone()).collect();
-            let played = self.play(planned, server.as_ref(), stop).await?;
+            let played = self.play(planned, &servers, stop).await?;
             let is_left = |name: &String| !played.iter().any(|call| call.name == *name);
             let left = names.into_iter().filter(is_left);
             not_played.extend(left.map(|name| NotPlayed { scenario: scenario.name.clone(), name }));
             calls.extend(played);
-            if let Some(server) = server {
+            for server in servers {
                 server.stop().await;
             }
         }
@@ -128,25 +148,51 @@ impl Play {
         plan.collect()
     }
 
-    async fn serve(&mut self, scenario: &Scenario, entropy: Entropy) -> anyhow::Result<Option<Server>> {
-        let Some(model) = &mut self.model else { return Ok(None) };
-        let listener = TcpListener::bind(model.listen).await;
-        let listener = listener.with_context(|| format!("--bedrock-listen {}", model.listen))?;
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned(), model.listen.ip().to_string()];
-        let (script, network) = (scenario.model.clone(), scenario.bedrock_network.clone());
-        let settings = bedrock::Settings { script, network, ..model.settings.clone() };
-        let server = Server::start(listener, &model.ca, &names, settings, Clock, entropy)?;
+    /// The model in each region that the scenario has, the first being home, and who hands out credentials.
+    async fn serve(
+        &mut self,
+        scenario: &Scenario,
+        mut entropy: Entropy,
+    ) -> anyhow::Result<(Vec<Server>, Option<CredentialEndpoint>)> {
+        let Some(model) = &mut self.model else { return Ok((Vec::new(), None)) };
+        let settings = scenario.bedrock(model.settings.clone());
+        let mut servers = Vec::new();
+        if let Some(second) = scenario.second_bedrock(model.settings.clone()) {
+            let listen = model.second_listen.context("the scenario has a second region: it needs --second-listen")?;
+            servers.push(model.start(listen, "--second-listen", second, entropy.fork()).await?);
+        }
+        let mut credentials = None;
+        if scenario.credentials_last.is_some() {
+            let listen = model.credentials_listen.context("the scenario's credentials need --credentials-listen")?;
+            credentials = Some(CredentialEndpoint::start(listen, settings.clone()).await?);
+        }
+        let home = model.start(model.listen, "--bedrock-listen", settings, entropy).await?;
         // A port that the system chose stays the same for all scenarios.
-        model.listen = server.address();
-        Ok(Some(server))
+        model.listen = home.address();
+        servers.insert(0, home);
+        Ok((servers, credentials))
     }
 
     /// A server that is to use the lab's own model can only be started now, so it is waited for.
-    async fn reach_edge(&self, server: Option<&Server>, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn reach_edge(
+        &self,
+        scenario: &Scenario,
+        servers: &[Server],
+        credentials: Option<&CredentialEndpoint>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
         let edge = self.twilio.edge;
-        if let (Some(server), Some(model)) = (server, &self.model) {
-            let environment = environment(&model.settings, &server.address().to_string(), &model.ca_out);
+        if let (Some(server), Some(model)) = (servers.first(), &self.model) {
+            let settings = scenario.bedrock(model.settings.clone());
+            let environment = environment(&settings, &server.address().to_string(), &model.ca_out);
             tell(format_args!("start the worker, then the edge, with\n{environment}\n"));
+            let mut more = renewal(settings.session_limit());
+            more.extend(credentials.map(|endpoint| ("AWS_CONTAINER_CREDENTIALS_FULL_URI", endpoint.uri())));
+            if let (Some(second), Some(region)) = (servers.get(1), &scenario.second_region) {
+                let regions = format!("{},{region}=https://{}", settings.region, second.address());
+                more.push(("BEDROCK_REGIONS", regions));
+            }
+            more.iter().for_each(|(name, value)| tell(format_args!("  {name}={value}\n")));
             wait_for(edge, stop).await;
             anyhow::ensure!(!stop.is_cancelled(), "stopped before anything listened at {edge}");
             return Ok(());
@@ -157,7 +203,7 @@ impl Play {
     async fn play(
         &self,
         planned: Vec<Planned>,
-        server: Option<&Server>,
+        servers: &[Server],
         stop: &CancellationToken,
     ) -> anyhow::Result<Vec<Call>> {
         let (mut waiting, mut live, mut played) = (planned.into_iter(), JoinSet::new(), Vec::new());
@@ -166,7 +212,7 @@ impl Play {
                 && !stop.is_cancelled()
                 && let Some(Planned { nth, scenario, call, twilio }) = waiting.next()
             {
-                let stage = Stage { twilio, model: server.cloned(), live: self.parallel <= 1, out: self.out.clone() };
+                let stage = Stage { twilio, models: servers.to_vec(), live: self.parallel <= 1, out: self.out.clone() };
                 live.spawn(async move { (nth, place(&stage, &scenario, &call).await) });
             }
             tokio::select! {
@@ -194,10 +240,13 @@ impl Play {
 pub fn environment(settings: &bedrock::Settings, authority: &str, ca_file: &Path) -> String {
     let bedrock::Settings { region, access_key_id, secret_access_key, .. } = settings;
     let ca_file = ca_file.display();
-    format!(
-        "  AWS_ENDPOINT_URL_BEDROCK_RUNTIME=https://{authority} AWS_CA_BUNDLE={ca_file}\n  \
-         AWS_REGION={region} AWS_ACCESS_KEY_ID={access_key_id} AWS_SECRET_ACCESS_KEY={secret_access_key}"
-    )
+    let endpoint = format!("  AWS_ENDPOINT_URL_BEDROCK_RUNTIME=https://{authority} AWS_CA_BUNDLE={ca_file}\n  ");
+    match settings.token_life {
+        Some(_) => format!("{endpoint}AWS_REGION={region}"),
+        None => format!(
+            "{endpoint}AWS_REGION={region} AWS_ACCESS_KEY_ID={access_key_id} AWS_SECRET_ACCESS_KEY={secret_access_key}"
+        ),
+    }
 }
 
 /// Returns once something listens there, or it is time to stop.

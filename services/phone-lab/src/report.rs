@@ -115,6 +115,8 @@ pub struct Call {
 pub struct Session {
     /// Its request id.
     pub id: String,
+    /// Where it was.
+    pub region: String,
     /// How it ended: `by_the_book`, or what happened.
     pub end: String,
     /// What the client did wrong in it.
@@ -221,6 +223,7 @@ impl Session {
         let tools = session.tools.iter().cloned();
         Self {
             id: session.id.to_string(),
+            region: session.region.clone(),
             end: session_end(session.end.as_ref()),
             violations: session.violations.clone(),
             history_messages: session.history.len(),

@@ -5,15 +5,16 @@ mod expect;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
 
 pub use self::expect::{Ending, Expect};
 use crate::{
-    bedrock::Script,
+    bedrock::{self, Script, TokenExpiry},
     network::{self, Conditions},
-    twilio::{CallOptions, CallerScript, Delivery},
+    twilio::{CallOptions, CallerScript, Delivery, script::some_duration},
 };
 
 const DEMO: &str = include_str!("../scenarios/demo.yaml");
@@ -32,6 +33,15 @@ pub struct Scenario {
     /// What the network between Bedrock and its clients is like.
     #[serde(default, deserialize_with = "network::of_bedrock")]
     pub bedrock_network: Option<Conditions>,
+    /// A second region, where the same model is served and nothing goes wrong on purpose.
+    #[serde(default)]
+    pub second_region: Option<String>,
+    /// Credentials for the model last so long each.
+    #[serde(default, deserialize_with = "some_duration")]
+    pub credentials_last: Option<Duration>,
+    /// What becomes of the model's sessions when those expire that they were opened with.
+    #[serde(default, deserialize_with = "expect::token_expiry")]
+    pub token_expiry: TokenExpiry,
     /// Who calls, one after the other.
     pub calls: Vec<ScenarioCall>,
 }
@@ -150,6 +160,24 @@ impl Scenario {
         }
         self.bedrock_network = bedrock.cloned().or(self.bedrock_network);
         self
+    }
+
+    /// The model's service as the scenario has it; what it does not say is as in `settings`.
+    pub fn bedrock(&self, settings: bedrock::Settings) -> bedrock::Settings {
+        bedrock::Settings {
+            script: self.model.clone(),
+            network: self.bedrock_network.clone(),
+            token_life: self.credentials_last,
+            token_expiry: self.token_expiry,
+            ..settings
+        }
+    }
+
+    /// The same for the second region, if there is one.
+    pub fn second_bedrock(&self, settings: bedrock::Settings) -> Option<bedrock::Settings> {
+        let region = self.second_region.clone()?;
+        let settings = self.bedrock(settings);
+        Some(bedrock::Settings { region, script: settings.script.without_faults(), ..settings })
     }
 
     /// Reads a text.

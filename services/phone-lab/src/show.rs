@@ -61,6 +61,8 @@ impl Show {
             ModelEventKind::ToolAsked { name, input } => line("model", &format!("asks for {name}({input})")),
             ModelEventKind::ToolAnswered { name, result } => line("model", &format!("is told {name} -> {result}")),
             ModelEventKind::Interrupted => line("model", "was interrupted"),
+            ModelEventKind::Froze => line("model", "freezes"),
+            ModelEventKind::Listens => line("model", "listens"),
             ModelEventKind::Opened => line("model", "session opened"),
             ModelEventKind::Closed(end) => line("model", &format!("session over: {end}")),
             ModelEventKind::Read(text) => line("model", &format!("read    {text:?}")),

@@ -14,6 +14,8 @@ use super::{fault::Refusal, waived::Waived};
 const SERVICE: &str = "bedrock";
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const DATE_FORMAT: &str = "%Y%m%dT%H%M%SZ";
+/// What temporary tokens begin with.
+const TEMPORARY: &str = "phone-lab";
 /// What the client of a session token is told that has expired.
 pub(super) const EXPIRED: &str = "The security token included in the request is expired";
 /// How far a client's clock may be off.
@@ -28,6 +30,8 @@ pub(super) struct Keyring {
     pub(super) session_token: Option<String>,
     /// When that token expires.
     pub(super) expires_at: Option<Timestamp>,
+    /// Only tokens of [`temporary_token`] are known instead, each until its own expiry.
+    pub(super) temporary: bool,
     pub(super) waived: Waived,
 }
 
@@ -49,7 +53,7 @@ impl Keyring {
             let message = "The security token included in the request is invalid.";
             return Err(Refusal::new(403, "UnrecognizedClientException", message));
         }
-        if self.expires_at.is_some_and(|expiry| expiry <= now) {
+        if self.expires_at(&request.headers).is_some_and(|expiry| expiry <= now) {
             return Err(Refusal::new(403, "ExpiredTokenException", EXPIRED));
         }
         let stamp = text(&request.headers, "x-amz-date").ok_or_else(|| mismatch("x-amz-date is missing"))?;
@@ -89,8 +93,33 @@ impl Keyring {
     }
 
     fn knows_token(&self, headers: &HeaderMap) -> bool {
+        if self.temporary {
+            return self.expires_at(headers).is_some();
+        }
         text(headers, "x-amz-security-token") == self.session_token.as_deref()
     }
+
+    /// When the token expires that came with these headers.
+    pub(super) fn expires_at(&self, headers: &HeaderMap) -> Option<Timestamp> {
+        if self.temporary {
+            expiry_of(&self.secret_access_key, text(headers, "x-amz-security-token")?)
+        } else {
+            self.expires_at
+        }
+    }
+}
+
+/// A session token that says when it expires, in the lab's own way, signed with the secret of its key.
+pub(super) fn temporary_token(secret: &str, expires_at: Timestamp) -> String {
+    let expiry = expires_at.as_millisecond().to_string();
+    format!("{TEMPORARY}.{expiry}.{}", hex(&hmac(secret.as_bytes(), expiry.as_bytes())))
+}
+
+/// When such a token expires; none if it is none.
+fn expiry_of(secret: &str, token: &str) -> Option<Timestamp> {
+    let expiry = token.strip_prefix(TEMPORARY)?.strip_prefix('.')?.split_once('.')?.0;
+    let expires_at = Timestamp::from_millisecond(expiry.parse().ok()?).ok()?;
+    (temporary_token(secret, expires_at) == token).then_some(expires_at)
 }
 
 fn mismatch(message: &str) -> Refusal {

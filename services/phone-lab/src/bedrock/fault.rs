@@ -58,6 +58,8 @@ pub enum Fault {
     BadChecksum(Moment),
     /// Half a frame, then the end.
     HalfFrame(Moment),
+    /// The region is lost, to all its sessions and clients, until [`super::Server::recover`].
+    Outage(Outage, Moment),
     /// The whole session is odd in this way, but legal.
     Quirk(Quirk),
 }
@@ -102,9 +104,21 @@ impl Fault {
             | Self::Freeze(at)
             | Self::GoAway(at)
             | Self::BadChecksum(at)
-            | Self::HalfFrame(at) => Some(*at),
+            | Self::HalfFrame(at)
+            | Self::Outage(_, at) => Some(*at),
         }
     }
+}
+
+/// How a region is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// Connections are reset, new ones as soon as they are made.
+    Refuse,
+    /// Sessions end with a `serviceUnavailableException`, requests are answered 503.
+    Unavailable,
+    /// Sessions go silent and stay open, requests are never answered.
+    Freeze,
 }
 
 /// When a fault strikes, from where its session, or the entry of the dialogue that brings it, begins. Not scaled by the

@@ -34,7 +34,7 @@ mod wire;
 
 pub use ca::{CertificateAuthority, CertificateError};
 pub use echo::{Echo, EchoListener, EchoReply};
-pub use fault::{ExceptionKind, Fault, FaultError, Moment, Quirk, Refusal};
+pub use fault::{ExceptionKind, Fault, FaultError, Moment, Outage, Quirk, Refusal};
 pub use probability::{NoProbability, Probability};
 pub use report::{
     HeardUtterance, ModelEvent, ModelEventKind, Protocol, Remembered, SaidUtterance, SessionEnd, SessionId,

@@ -64,6 +64,8 @@ pub(super) enum Output {
 pub(super) enum Note {
     SystemPrompt(String),
     History(Remembered),
+    /// The caller can be heard, from here on.
+    Listening,
     CallerAudio(Vec<i16>),
     Heard(HeardUtterance),
     Read(String),

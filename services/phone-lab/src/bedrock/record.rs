@@ -64,6 +64,7 @@ impl Recorder {
                     said.pcm.extend(pcm);
                 }
             }
+            Note::Listening => return Some(ModelEventKind::Listens),
             Note::CallerAudio(_) | Note::Voice(_) => {}
             Note::Usage(usage) => report.usage = usage,
             Note::Remark(remark) => report.violations.push(remark),

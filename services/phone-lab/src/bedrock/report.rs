@@ -23,6 +23,8 @@ pub struct SessionReport {
     pub id: SessionId,
     /// When the request arrived.
     pub opened_at: Timestamp,
+    /// In which region.
+    pub region: String,
     /// How it arrived.
     pub protocol: Protocol,
     /// The text of the SYSTEM block; empty until it came.
@@ -50,13 +52,14 @@ pub struct SessionReport {
 impl SessionReport {
     #[cfg(test)]
     pub(crate) fn of_nothing(entropy: &mut offhook_hosting::entropy::Entropy) -> Self {
-        Self::new(SessionId(entropy.uuid()), Timestamp::UNIX_EPOCH, Protocol::Http2)
+        Self::new(SessionId(entropy.uuid()), Timestamp::UNIX_EPOCH, "us-east-1", Protocol::Http2)
     }
 
-    pub(super) fn new(id: SessionId, opened_at: Timestamp, protocol: Protocol) -> Self {
+    pub(super) fn new(id: SessionId, opened_at: Timestamp, region: &str, protocol: Protocol) -> Self {
         Self {
             id,
             opened_at,
+            region: region.to_owned(),
             protocol,
             system_prompt: String::new(),
             history: Vec::new(),
@@ -201,6 +204,8 @@ pub struct ModelEvent {
 pub enum ModelEventKind {
     /// A session was opened.
     Opened,
+    /// The first of the caller's audio arrived.
+    Listens,
     /// The caller's utterance ended: its text.
     Heard(String),
     /// The client sent interactive text.
@@ -223,6 +228,8 @@ pub enum ModelEventKind {
     },
     /// The caller cut the model short.
     Interrupted,
+    /// An injected fault froze the session: it stays open, silent and deaf.
+    Froze,
     /// The session ended.
     Closed(SessionEnd),
 }

@@ -158,6 +158,14 @@ impl Script {
         written.try_into()
     }
 
+    /// The same, with nothing that goes wrong on purpose.
+    pub fn without_faults(&self) -> Self {
+        let mut script = self.clone();
+        (script.risks, script.risks_in_turn) = (Vec::new(), Vec::new());
+        script.dialogue.iter_mut().for_each(Entry::clear_faults);
+        script
+    }
+
     /// What may go wrong in whole sessions.
     pub(super) fn risks(&self) -> &[Risk] {
         &self.risks

@@ -5,6 +5,7 @@ mod connection;
 
 use std::{
     collections::VecDeque,
+    future::pending,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -22,7 +23,7 @@ use offhook_hosting::{clock::Clock, entropy::Entropy};
 use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{broadcast, oneshot},
+    sync::{broadcast, oneshot, watch},
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
@@ -33,7 +34,7 @@ use self::{admission::Admission, connection::accept};
 use super::{
     auth::Keyring,
     ca::CertificateAuthority,
-    fault::{Fault, Quirk, Refusal, Strikes},
+    fault::{Fault, Outage, Quirk, Refusal, Strikes},
     intake::Intake,
     model::Model,
     record::{Recorder, SharedReport, lock},
@@ -64,6 +65,9 @@ pub struct Server {
 /// What goes wrong in the next sessions that would start, one each.
 pub(super) type FaultQueue = Arc<Mutex<VecDeque<Fault>>>;
 
+/// Whether the region is lost, and how.
+pub(super) type Outages = Arc<watch::Sender<Option<Outage>>>;
+
 struct Shared {
     settings: Arc<Settings>,
     keyring: Keyring,
@@ -76,6 +80,7 @@ struct Shared {
     reports: Mutex<VecDeque<SharedReport>>,
     refusals: Mutex<Vec<String>>,
     watch: broadcast::Sender<ModelEvent>,
+    outage: Outages,
     live: Arc<AtomicUsize>,
     /// Sessions for which faults were drawn.
     admitted: AtomicUsize,
@@ -111,6 +116,7 @@ impl Server {
             reports: Mutex::default(),
             refusals: Mutex::default(),
             watch: broadcast::channel(WATCH_BACKLOG).0,
+            outage: Arc::new(watch::Sender::new(None)),
             live: Arc::default(),
             admitted: AtomicUsize::new(0),
             connections: Arc::default(),
@@ -129,6 +135,16 @@ impl Server {
     /// Makes something go wrong in the next session that would start. Several wait in line.
     pub fn inject(&self, fault: Fault) {
         lock(&self.shared.faults).push_back(fault);
+    }
+
+    /// The region is lost, to sessions that are open and to all that would be.
+    pub fn lose(&self, outage: Outage) {
+        self.shared.outage.send_replace(Some(outage));
+    }
+
+    /// The region is back.
+    pub fn recover(&self) {
+        self.shared.outage.send_replace(None);
     }
 
     /// How many sessions are open.
@@ -251,6 +267,9 @@ impl Shared {
         let mut entropy = lock(&self.entropy).fork();
         let id = SessionId(entropy.uuid());
         let (head, body) = request.into_parts();
+        if let Some(refusal) = self.outage().await {
+            return self.refuse(id, &refusal);
+        }
         let session = match self.admit(&head, self.clock.wall(), &mut entropy) {
             Ok(admission) => self.session(id, admission, connection, entropy),
             Err(refusal) => return self.refuse(id, &refusal),
@@ -268,10 +287,25 @@ impl Shared {
             .body(Either::Left(outgoing))
     }
 
+    /// What a region says that is lost, if it says anything.
+    async fn outage(&self) -> Option<Refusal> {
+        let outage = *self.outage.borrow();
+        match outage {
+            None => None,
+            Some(Outage::Unavailable | Outage::Refuse) => Some(Refusal::unavailable()),
+            Some(Outage::Freeze) => pending().await,
+        }
+    }
+
+    /// Whether connections are reset.
+    fn refuses_connections(&self) -> bool {
+        *self.outage.borrow() == Some(Outage::Refuse)
+    }
+
     fn session(&self, id: SessionId, admission: Admission, connection: Connection, mut entropy: Entropy) -> Session {
-        let Admission { chunks, model, protocol, faults, slot } = admission;
+        let Admission { chunks, model, protocol, faults, slot, expires_at } = admission;
         let (now, wall) = (self.clock.now(), self.clock.wall());
-        let report: SharedReport = Arc::new(Mutex::new(SessionReport::new(id, wall, protocol)));
+        let report: SharedReport = Arc::new(Mutex::new(SessionReport::new(id, wall, &self.settings.region, protocol)));
         let mut reports = lock(&self.reports);
         if reports.len() == REPORTS {
             reports.pop_front();
@@ -294,17 +328,18 @@ impl Shared {
             answer_at: now.checked_add(delay),
             strikes,
             next_faults: Arc::clone(&self.faults),
-            expiry: self.expiry(now, wall),
+            expiry: expires_at.and_then(|at| self.expiry(at, now, wall)),
             answer_after_event: !self.settings.answer_immediately,
             slot,
             connection,
+            outage: Arc::clone(&self.outage),
             stop: self.stop.clone(),
         }
     }
 
-    /// When the token of a session that is opened now expires, and what becomes of the session then.
-    fn expiry(&self, now: Instant, wall: Timestamp) -> Option<(Instant, TokenExpiry)> {
-        let left = self.settings.session_token_expires_at?.duration_since(wall);
+    /// When the token of a session that is opened now expires, on the other clock, and what becomes of the session then.
+    fn expiry(&self, expires_at: Timestamp, now: Instant, wall: Timestamp) -> Option<(Instant, TokenExpiry)> {
+        let left = expires_at.duration_since(wall);
         let at = now.checked_add(Duration::try_from(left).unwrap_or_default())?;
         Some((at, self.settings.token_expiry))
     }

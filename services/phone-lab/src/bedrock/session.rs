@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use offhook_hosting::{clock::Clock, entropy::Entropy};
 use tokio::{
-    sync::oneshot,
+    sync::{oneshot, watch},
     time::{sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -22,13 +22,13 @@ use tokio_util::sync::CancellationToken;
 pub(super) use self::outgoing::{Outgoing, outgoing};
 use self::outgoing::{Reset, Sender};
 use super::{
-    fault::{ExceptionKind, Fault, Strikes},
+    fault::{ExceptionKind, Fault, Outage, Strikes},
     frame::{encode_event, encode_exception, encode_padded_event},
     intake::{Intake, Problem, Read},
     model::{Model, Note, Output},
     record::Recorder,
     report::{HeardUtterance, ModelEventKind, Protocol, SessionEnd},
-    server::{Connection, Counted, FaultQueue},
+    server::{Connection, Counted, FaultQueue, Outages},
     settings::TokenExpiry,
 };
 
@@ -61,6 +61,8 @@ pub(super) struct Session {
     /// Held as long as the session lives.
     pub(super) slot: Counted,
     pub(super) connection: Connection,
+    /// Whether the region is lost.
+    pub(super) outage: Outages,
     /// The lab stops.
     pub(super) stop: CancellationToken,
 }
@@ -73,6 +75,7 @@ enum Event {
     Writable,
     Deadline,
     ClientGone,
+    RegionLost(Outage),
     Stopped,
 }
 
@@ -167,6 +170,7 @@ impl Driver {
                 None => pending().await,
             }
         };
+        let mut outage = self.session.outage.subscribe();
         tokio::select! {
             frame = self.body.frame() => match frame {
                 Some(Ok(frame)) => Event::Received(frame.into_data().unwrap_or_default()),
@@ -180,6 +184,7 @@ impl Driver {
                 Event::Writable
             }
             () = timer => Event::Deadline,
+            outage = region_lost(&mut outage) => Event::RegionLost(outage),
             () = self.out.closed() => Event::ClientGone,
             () = self.session.stop.cancelled() => Event::Stopped,
         }
@@ -203,6 +208,7 @@ impl Driver {
             Event::InputEnded => return Some(self.input_ended()),
             Event::InputLost(error) => return Some((SessionEnd::ClientVanished(error), Close::Clean)),
             Event::ClientGone => return Some((SessionEnd::ClientVanished("stream cancelled".into()), Close::Clean)),
+            Event::RegionLost(outage) => return Some(self.lost(outage)),
             Event::Writable | Event::Stopped => {}
             Event::Deadline => {
                 self.session.model.handle_deadline(now);
@@ -379,6 +385,14 @@ impl Driver {
         };
         // A client that does not read will not miss the rest.
         let _ = timeout(FLUSH_LIMIT, flush).await;
+    }
+}
+
+/// Returns once the region is lost.
+async fn region_lost(outage: &mut watch::Receiver<Option<Outage>>) -> Outage {
+    match outage.wait_for(Option::is_some).await.map(|outage| *outage) {
+        Ok(Some(outage)) => outage,
+        Ok(None) | Err(_) => pending().await,
     }
 }
 

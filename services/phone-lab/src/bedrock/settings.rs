@@ -2,10 +2,10 @@
 
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    auth::Keyring,
+    auth::{Keyring, temporary_token},
     echo::Echo,
     fault::{Fault, Refusal},
     probability::Probability,
@@ -31,6 +31,9 @@ pub struct Settings {
     pub session_token: Option<String>,
     /// When that token expires.
     pub session_token_expires_at: Option<Timestamp>,
+    /// Credentials last so long each: instead of that token any is accepted that [`Settings::temporary_token`] gives,
+    /// until it expires.
+    pub token_life: Option<Duration>,
     /// What becomes of sessions that are open by then. Nobody knows what the real service does.
     pub token_expiry: TokenExpiry,
     /// Every request is denied, as an IAM policy would.
@@ -128,6 +131,7 @@ impl Default for Settings {
             secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into(),
             session_token: None,
             session_token_expires_at: None,
+            token_life: None,
             token_expiry: TokenExpiry::Nothing,
             access_denied: false,
             unknown_model: Refusal::not_found(),
@@ -169,8 +173,15 @@ impl Settings {
             secret_access_key: self.secret_access_key.clone(),
             session_token: self.session_token.clone(),
             expires_at: self.session_token_expires_at,
+            temporary: self.token_life.is_some(),
             waived: self.waived,
         }
+    }
+
+    /// A token that is good from now on for [`Settings::token_life`], and until when; none without such a life.
+    pub fn temporary_token(&self, now: Timestamp) -> Option<(String, Timestamp)> {
+        let expires_at = now.checked_add(SignedDuration::try_from(self.token_life?).ok()?).ok()?;
+        Some((temporary_token(&self.secret_access_key, expires_at), expires_at))
     }
 
     /// The age that ends a session.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
+use futures_util::future::{join_all, select_all};
 use offhook_hosting::clock::Clock;
 use tokio::sync::{
     broadcast::{self, error::RecvError},
@@ -35,8 +36,9 @@ const EVENT_CAPACITY: usize = 1024;
 pub struct Stage {
     /// Places them.
     pub twilio: Twilio,
-    /// The model, if it is the lab's. All its sessions belong to the call that is being played.
-    pub model: Option<Server>,
+    /// The model, where it is the lab's, in each region that there is. All its sessions belong to the call that is
+    /// being played.
+    pub models: Vec<Server>,
     /// Whether what happens is printed while it happens.
     pub live: bool,
     /// Gets `NAME.wav` and `NAME.json` of each call.
@@ -51,23 +53,21 @@ pub async fn place(stage: &Stage, scenario: &str, plan: &ScenarioCall) -> anyhow
     if stage.live {
         tell(format_args!("\n--- {}\n", plan.name));
     }
-    let before = stage.model.as_ref().map_or((0, 0), |model| (model.reports().len(), model.refusals().len()));
+    let before: Vec<_> = stage.models.iter().map(|model| (model.reports().len(), model.refusals().len())).collect();
     let placed = Placed { at: Clock.now(), wall: Clock.wall() };
     let (events, watched) = mpsc::channel(EVENT_CAPACITY);
     let over = CancellationToken::new();
     let show = stage.live.then(|| Show::new(placed.at));
-    let model_events = stage.model.as_ref().map(Server::watch);
+    let models: Vec<_> = stage.models.iter().map(Server::watch).collect();
     // A call that is abandoned is not watched on.
     let (over, until) = (over.clone().drop_guard(), over);
-    let watching = tokio::spawn(watch(watched, model_events, show, until));
+    let watching = tokio::spawn(watch(watched, models, show, until));
     let report = stage.twilio.call_watched(plan.caller.clone(), plan.options(), events).await;
-    if let Some(model) = &stage.model {
-        // One that stays open is found without an end below.
-        model.sessions_end_within(SESSION_ENDS_WITHIN).await;
-    }
+    // One that stays open is found without an end below.
+    join_all(stage.models.iter().map(|model| model.sessions_end_within(SESSION_ENDS_WITHIN))).await;
     drop(over);
     let events = watching.await?;
-    let model = stage.model.as_ref().map(|model| modelled(model, before, events));
+    let model = (!stage.models.is_empty()).then(|| modelled(&stage.models, &before, events));
     let mut call = Call::new(scenario, plan, &report, model.as_ref(), placed);
     if !call.good && report.codes.iter().any(|entry| entry.detail.contains("403")) {
         call.reasons.push(FORBIDDEN.to_owned());
@@ -79,10 +79,15 @@ pub async fn place(stage: &Stage, scenario: &str, plan: &ScenarioCall) -> anyhow
 }
 
 /// What the model knows since there were so many sessions and refusals. What an earlier call left open is not this one's.
-fn modelled(model: &Server, (sessions, refusals): (usize, usize), mut events: Vec<ModelEvent>) -> Modelled {
-    let sessions = model.reports().split_off(sessions);
+fn modelled(models: &[Server], before: &[(usize, usize)], mut events: Vec<ModelEvent>) -> Modelled {
+    let (mut sessions, mut refused) = (Vec::new(), Vec::new());
+    for (model, &(reports, refusals)) in models.iter().zip(before) {
+        sessions.extend(model.reports().split_off(reports));
+        refused.extend(model.refusals().split_off(refusals));
+    }
+    sessions.sort_by_key(|session| session.opened_at);
     events.retain(|event| sessions.iter().any(|session| session.id == event.session));
-    Modelled { sessions, refusals: model.refusals().split_off(refusals), events }
+    Modelled { sessions, refusals: refused, events }
 }
 
 fn leave(out: &Path, call: &Call, report: &CallReport, model: Option<&Modelled>) -> anyhow::Result<()> {
@@ -96,7 +101,7 @@ fn leave(out: &Path, call: &Call, report: &CallReport, model: Option<&Modelled>)
 /// Shows what happens until the call is over, and keeps what the model told.
 async fn watch(
     mut caller: mpsc::Receiver<CallEvent>,
-    mut model: Option<broadcast::Receiver<ModelEvent>>,
+    mut models: Vec<broadcast::Receiver<ModelEvent>>,
     show: Option<Show>,
     over: CancellationToken,
 ) -> Vec<ModelEvent> {
@@ -110,7 +115,7 @@ async fn watch(
                 (Some(_), None) => {}
                 (None, _) => caller_is_there = false,
             },
-            event = next(&mut model) => match event {
+            (from, event) = next(&mut models) => match event {
                 Ok(event) => {
                     if let Some(show) = &show {
                         show.model(&event);
@@ -118,16 +123,18 @@ async fn watch(
                     kept.push(event);
                 }
                 Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => model = None,
+                Err(RecvError::Closed) => drop(models.swap_remove(from)),
             },
             () = over.cancelled() => return kept,
         }
     }
 }
 
-async fn next(model: &mut Option<broadcast::Receiver<ModelEvent>>) -> Result<ModelEvent, RecvError> {
-    match model {
-        Some(model) => model.recv().await,
-        None => pending().await,
+/// What one of them tells, and which.
+async fn next(models: &mut [broadcast::Receiver<ModelEvent>]) -> (usize, Result<ModelEvent, RecvError>) {
+    if models.is_empty() {
+        return pending().await;
     }
+    let (event, from, _) = select_all(models.iter_mut().map(|model| Box::pin(model.recv()))).await;
+    (from, event)
 }

@@ -114,6 +114,8 @@ fn happened(what: &Happening) -> Option<(Who, &'static str, String)> {
 fn modelled(kind: &ModelEventKind) -> (&'static str, String) {
     match kind {
         ModelEventKind::Opened => ("session_opened", String::new()),
+        ModelEventKind::Froze => ("freezes", String::new()),
+        ModelEventKind::Listens => ("listens", String::new()),
         ModelEventKind::Heard(text) => ("heard", text.clone()),
         ModelEventKind::Read(text) => ("read", text.clone()),
         ModelEventKind::Said(text) => ("says", text.clone()),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use crate::bedrock::TokenExpiry;
 use crate::twilio::{
     CallEnd, Delivery,
     script::{duration, some_duration},
@@ -63,6 +64,10 @@ impl Ending {
             CallEnd::TimeLimit | CallEnd::NotAnswered => None,
         }
     }
+}
+
+pub(super) fn token_expiry<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TokenExpiry, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
 /// A delivery as the file has it.

@@ -133,7 +133,8 @@ async fn a_watcher_sees_what_happens_in_order() {
         seen.push(event.kind);
     }
     let (heard, said) = ("hello".to_owned(), "you said hello".to_owned());
-    let expected = [ModelEventKind::Opened, ModelEventKind::Heard(heard), ModelEventKind::Said(said)];
+    let expected =
+        [ModelEventKind::Opened, ModelEventKind::Listens, ModelEventKind::Heard(heard), ModelEventKind::Said(said)];
     assert_eq!(seen, [&expected[..], &[ModelEventKind::Closed(SessionEnd::ByTheBook)]].concat());
 }
 

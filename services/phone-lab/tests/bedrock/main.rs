@@ -8,6 +8,7 @@ mod faults;
 mod http1;
 mod kept;
 mod network;
+mod outages;
 mod raw;
 mod refusals;
 mod rulebook;

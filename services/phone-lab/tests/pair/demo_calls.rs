@@ -14,7 +14,7 @@ async fn demo_call(name: &str) -> Call {
     let plan = scenario.calls.iter().find(|call| call.name == name).unwrap();
     let (pace, script) = (Pace::new(0.4).unwrap(), scenario.model);
     let pair = start(bedrock::Settings { pace, script, ..bedrock::Settings::default() }).await;
-    let stage = Stage { twilio: pair.twilio.clone(), model: Some(pair.bedrock.clone()), live: false, out: None };
+    let stage = Stage { twilio: pair.twilio.clone(), models: pair.models(), live: false, out: None };
     let call = play::place(&stage, &scenario.name, plan).await.unwrap();
     assert!(call.good, "{call}");
     for diff in [call.to_agent.as_ref().unwrap(), call.to_caller.as_ref().unwrap()] {
@@ -101,7 +101,7 @@ async fn a_session_that_an_earlier_call_left_open_is_not_held_against_the_next()
     let earlier = live_call(&pair, "[{ wait: 1h }]").await;
     let calls = "calls: [{name: next, caller: {from: '+1', to: '+2', steps: [listen, hang_up]}}]";
     let plan = Scenario::from_yaml(calls).unwrap().calls.remove(0);
-    let stage = Stage { twilio: pair.twilio.clone(), model: Some(pair.bedrock.clone()), live: false, out: None };
+    let stage = Stage { twilio: pair.twilio.clone(), models: pair.models(), live: false, out: None };
     let call = play::place(&stage, "a", &plan).await.unwrap();
     assert!(pair.bedrock.live_sessions() == 1 && call.good, "{call}");
     assert_eq!(call.sessions.unwrap().len(), 1);

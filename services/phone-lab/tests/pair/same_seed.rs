@@ -43,9 +43,9 @@ async fn run(seed: u64) -> (Wires, Vec<Vec<String>>) {
         fault_probability: "0.5".parse().unwrap(),
         ..bedrock::Settings::default()
     };
-    let settings = Settings { bedrock, environment: Vec::new(), seed };
+    let settings = Settings { bedrock, second_bedrock: None, environment: Vec::new(), seed };
     let pair = Pair::start(settings, telemetry()).await.unwrap();
-    let stage = Stage { twilio: pair.twilio.clone(), model: Some(pair.bedrock.clone()), live: false, out: None };
+    let stage = Stage { twilio: pair.twilio.clone(), models: pair.models(), live: false, out: None };
     let (mut wires, mut ends) = (Vec::new(), Vec::new());
     for plan in &scenario.calls {
         let call = play::place(&stage, &scenario.name, plan).await.unwrap();

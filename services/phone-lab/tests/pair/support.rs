@@ -28,7 +28,7 @@ pub(crate) async fn start(bedrock: bedrock::Settings) -> Pair {
 
 /// Same, with more in its environment.
 pub(crate) async fn start_with(bedrock: bedrock::Settings, environment: Vec<(&'static str, String)>) -> Pair {
-    let settings = Settings { bedrock, environment, seed: 1 };
+    let settings = Settings { bedrock, second_bedrock: None, environment, seed: 1 };
     Pair::start(settings, telemetry()).await.unwrap()
 }
 

@@ -13,6 +13,7 @@ fn keyring() -> Keyring {
         secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into(),
         session_token: Some("SESSIONTOKEN".into()),
         expires_at: None,
+        temporary: false,
         waived: Waived::NONE,
     }
 }

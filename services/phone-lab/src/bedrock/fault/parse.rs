@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use super::{ExceptionKind, Fault, Moment, Quirk, Refusal, texts::TEXTS};
+use super::{ExceptionKind, Fault, Moment, Outage, Quirk, Refusal, texts::TEXTS};
 
 const ERROR_MESSAGE: &str = "The service failed.";
 
@@ -83,6 +83,7 @@ fn named(name: &str, value: &str, at: Moment) -> Result<Fault, FaultError> {
         "slow-answer" => return humantime::parse_duration(value).map(Fault::SlowAnswer).map_err(|_| wrong()),
         "exception" => return exception(value, at).ok_or_else(wrong),
         "error" => return error(value, at).ok_or_else(wrong),
+        "outage" => return outage(value).map(|outage| Fault::Outage(outage, at)).ok_or_else(wrong),
         "text" => {
             let text = TEXTS.iter().find(|(name, _)| *name == value).ok_or_else(wrong)?.1;
             return Ok(validation(text));
@@ -127,6 +128,15 @@ fn refusal(name: &str) -> Option<Refusal> {
     })
 }
 
+fn outage(name: &str) -> Option<Outage> {
+    Some(match name {
+        "refuse" => Outage::Refuse,
+        "unavailable" => Outage::Unavailable,
+        "freeze" => Outage::Freeze,
+        _ => return None,
+    })
+}
+
 /// An exception of the stream in the service's usual words.
 fn exception(name: &str, at: Moment) -> Option<Fault> {
     let (kind, message) = match name {
@@ -161,6 +171,8 @@ mod tests {
         assert_eq!(parsed("reset-no-error@sent:12"), Fault::ResetStreamWithoutError(Moment::AfterSent(12)));
         assert_eq!(parsed("drop@read:3"), Fault::DropConnection(Moment::AfterRead(3)));
         assert_eq!(parsed("goaway@300ms"), Fault::GoAway(Moment::After(Duration::from_millis(300))));
+        let outage = Fault::Outage(Outage::Freeze, Moment::After(Duration::from_secs(20)));
+        assert_eq!(parsed("outage=freeze@20s"), outage);
         assert_eq!(parsed("content-filter=Bomb"), Fault::ContentFilter("bomb".into()));
         assert_eq!(parsed("odd-marker"), Fault::Quirk(Quirk::OddMarker));
         let Fault::Exception { kind, message, at } = parsed("text=532@1s") else { panic!("no exception") };

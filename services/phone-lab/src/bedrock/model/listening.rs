@@ -19,6 +19,7 @@ impl Model {
         let Some(ear) = &mut self.ear else { return };
         self.last_input = now;
         let (factor, phase) = (ear.rate.factor(), ear.received);
+        let is_first = phase == 0 && self.heard_before == 0;
         ear.received += samples.len();
         let pcm = if factor == 1 {
             samples
@@ -26,6 +27,9 @@ impl Model {
             let keep = |(n, sample)| ((phase + n) % factor == 0).then_some(sample);
             samples.into_iter().enumerate().filter_map(keep).collect()
         };
+        if is_first {
+            self.note(Note::Listening);
+        }
         if self.echo(&pcm, now) {
             return;
         }

@@ -149,6 +149,11 @@ impl WrittenEntry {
 }
 
 impl Entry {
+    /// Nothing goes wrong any more where it is reached.
+    pub(super) fn clear_faults(&mut self) {
+        self.risks.clear();
+    }
+
     /// What it takes speech for, if it answers speech.
     pub(super) fn speech(&self) -> Option<&str> {
         match &self.trigger {

@@ -31,6 +31,8 @@ pub(super) struct Admission {
     pub(super) protocol: Protocol,
     pub(super) faults: Vec<Fault>,
     pub(super) slot: Counted,
+    /// When the session token expires.
+    pub(super) expires_at: Option<Timestamp>,
 }
 
 impl Shared {
@@ -57,7 +59,8 @@ impl Shared {
             Some(refusal) => Err(refusal.clone()),
             None => {
                 let protocol = if head.version == Version::HTTP_2 { Protocol::Http2 } else { Protocol::Http1 };
-                Ok(Admission { chunks, model, protocol, faults, slot })
+                let expires_at = self.keyring.expires_at(&head.headers);
+                Ok(Admission { chunks, model, protocol, faults, slot, expires_at })
             }
         }
     }

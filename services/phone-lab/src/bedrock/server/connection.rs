@@ -17,7 +17,10 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::tap::{Resets, Tap},
+    super::{
+        fault::Outage,
+        tap::{Resets, Tap},
+    },
     Counted, ResponseBody, Shared,
 };
 use crate::network::{Goodbye, Line};
@@ -44,6 +47,11 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, acceptor:
             () = shared.stop.cancelled() => return,
         };
         match accepted {
+            Ok((socket, _)) if shared.refuses_connections() => {
+                // Reset, so that the client does not take it for a goodbye.
+                let _ = socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+                shared.refused("the region is lost".into());
+            }
             Ok((socket, _)) => {
                 // Latency is what the lab measures; a socket that cannot be told so is about to fail anyway.
                 let _ = socket.set_nodelay(true);
@@ -88,14 +96,14 @@ async fn serve_http2(shared: Arc<Shared>, stream: TlsStream<Line>, handle: Conne
         .timer(TokioTimer::new())
         .max_concurrent_streams(shared.settings.max_concurrent_streams)
         .serve_connection(socket, sessions(&shared, &handle));
-    serve(connection, &handle, &goodbye, &shared.stop).await;
+    serve(connection, &handle, &goodbye, &shared).await;
 }
 
 async fn serve_http1(shared: Arc<Shared>, stream: TlsStream<Line>, handle: Connection, goodbye: Goodbye) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(stream), sessions(&shared, &handle));
-    serve(connection, &handle, &goodbye, &shared.stop).await;
+    serve(connection, &handle, &goodbye, &shared).await;
 }
 
 /// Answers the requests of one connection.
@@ -142,8 +150,9 @@ async fn serve(
     connection: impl Future<Output = hyper::Result<()>> + Leave,
     handle: &Connection,
     goodbye: &Goodbye,
-    stop: &CancellationToken,
+    shared: &Shared,
 ) {
+    let mut outage = shared.outage.subscribe();
     let mut connection = pin!(connection);
     let mut leaving = false;
     loop {
@@ -151,7 +160,8 @@ async fn serve(
             // What is dropped says nothing more, whatever there is to say.
             biased;
             () = handle.dropped.cancelled() => return,
-            () = stop.cancelled() => return,
+            () = shared.stop.cancelled() => return,
+            _ = outage.wait_for(|outage| *outage == Some(Outage::Refuse)) => return,
             () = handle.leaving.cancelled(), if !leaving => {
                 leaving = true;
                 connection.as_mut().leave();

@@ -5,10 +5,10 @@ use std::time::Instant;
 use super::{
     super::{
         auth::EXPIRED,
-        fault::{ExceptionKind, Fault, Quirk},
+        fault::{ExceptionKind, Fault, Outage, Quirk, Refusal},
         frame::{encode_error, encode_event, encode_exception},
         record::lock,
-        report::SessionEnd,
+        report::{ModelEventKind, SessionEnd},
         settings::TokenExpiry,
     },
     Close, Driver,
@@ -53,6 +53,27 @@ impl Driver {
         Some((SessionEnd::Violation(EXPIRED.into()), close))
     }
 
+    /// The region is lost, and the session with it.
+    pub(super) fn lost(&mut self, outage: Outage) -> (SessionEnd, Close) {
+        let close = match outage {
+            Outage::Refuse => Close::Connection,
+            Outage::Unavailable => {
+                self.raise(ExceptionKind::ServiceUnavailable, &Refusal::unavailable().message);
+                Close::Clean
+            }
+            Outage::Freeze => {
+                self.froze();
+                Close::Never
+            }
+        };
+        (SessionEnd::Fault("region lost".into()), close)
+    }
+
+    /// Its end goes on record only when the client has given up.
+    fn froze(&self) {
+        self.session.recorder.tell(ModelEventKind::Froze, self.session.clock.now());
+    }
+
     /// The fault happens; says so if that ends the session.
     pub(super) fn strike(&mut self, fault: Fault) -> Option<(SessionEnd, Close)> {
         let (what, close) = match fault {
@@ -78,7 +99,14 @@ impl Driver {
             Fault::ResetStreamWithoutError(_) => ("stream reset without error", Close::ResetWithoutError),
             Fault::DropConnection(_) => ("connection dropped", Close::Connection),
             Fault::EndStream(_) => ("stream ended early", Close::Clean),
-            Fault::Freeze(_) => ("frozen", Close::Never),
+            Fault::Freeze(_) => {
+                self.froze();
+                ("frozen", Close::Never)
+            }
+            Fault::Outage(outage, _) => {
+                self.session.outage.send_replace(Some(outage));
+                return Some(self.lost(outage));
+            }
             Fault::BadChecksum(_) => {
                 let mut frame = encode_event("{}").to_vec();
                 if let Some(last) = frame.last_mut() {
