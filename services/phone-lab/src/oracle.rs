@@ -4,6 +4,7 @@
 //! line does to them. What was cut is excused only by what cut it: an interrupted sentence by a `clear` at the moment it
 //! broke off, a last one by the caller's hanging up in it.
 
+pub mod continuity;
 mod expected;
 
 use std::time::Duration;

@@ -25,7 +25,10 @@ pub use self::{diff::Diff, parties::Line, parties::Party, timeline::Entry, words
 use self::{parties::Parties, timeline::milliseconds};
 use crate::{
     bedrock::{ModelEvent, SessionEnd, SessionId, SessionReport},
-    oracle,
+    oracle::{
+        self,
+        continuity::{Continuity, continuity},
+    },
     scenario::ScenarioCall,
     twilio::{CallReport, DebuggerEntry},
 };
@@ -96,6 +99,8 @@ pub struct Call {
     pub to_caller: Option<Diff>,
     /// From the end of the caller's words to the first sound of each answer.
     pub answers_ms: Vec<f64>,
+    /// How well it went on from session to session of the model; none where that was not asked for.
+    pub continuity: Option<Continuity>,
     /// The model's sessions; none where the model is not the lab's.
     pub sessions: Option<Vec<Session>>,
     /// Requests for a session that the model refused, and why.
@@ -172,11 +177,16 @@ impl Call {
         let human = oracle::human_words(call);
         let parties = Parties::new(call, model, placed.at);
         let mut reasons = Vec::new();
-        if let Some(model) = model {
-            reasons.extend(oracle::conversation(call, &model.sessions, &human));
-        }
+        let continuity = plan.expect.continuity.as_ref().zip(model).map(|(limits, model)| {
+            let continuity = continuity(call, &model.sessions, &model.events, placed.at, &human);
+            reasons.extend(continuity.reasons.iter().cloned().chain(continuity.beyond(limits)));
+            continuity
+        });
+        // Sessions that follow one another may hear the same words, and say what nobody is to hear.
+        let model_alone = model.filter(|_| continuity.is_none());
+        reasons.extend(model_alone.into_iter().flat_map(|model| oracle::conversation(call, &model.sessions, &human)));
         reasons.extend(oracle::unmet(call, &plan.hears, &plan.expect));
-        if let (true, Some(wrong)) = (reasons.is_empty(), parties.wrong_words()) {
+        if let (true, true, Some(wrong)) = (reasons.is_empty(), continuity.is_none(), parties.wrong_words()) {
             reasons.push(wrong);
         }
         let known = model.cloned().unwrap_or_default();
@@ -197,6 +207,7 @@ impl Call {
             to_agent,
             to_caller,
             answers_ms: oracle::answer_times(call).map(milliseconds).collect(),
+            continuity,
             sessions: model.map(|model| model.sessions.iter().map(Session::new).collect()),
             refusals: known.refusals,
             dialled: call.dialled.clone(),
@@ -281,7 +292,7 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{scenario::Scenario, twilio::CallEnd};
+    use crate::{oracle::continuity::Spread, scenario::Scenario, twilio::CallEnd};
     use offhook_hosting::{clock::Clock, entropy::Entropy};
 
     fn keys(of: &impl Serialize) -> Vec<String> {
@@ -302,10 +313,22 @@ mod tests {
         let difference = diff::Difference { kind: diff::Kind::Cut, said: None, heard: None };
         let tool = Tool { name: String::new(), input: Value::Null, result: None };
         let (at, stream_sid) = (Duration::ZERO, Some(String::new()));
+        let spread = Some(Spread { p50: 0.0, p95: 0.0, max: 0.0 });
+        let mut continued = continuity(&report, &[], &[], placed.at, &[]);
+        continued.added_at_switches_ms = spread;
         let code = DebuggerEntry { code: 0, at, detail: String::new(), stream_sid };
         let happened =
             Entry { at_ms: 0.0, who: timeline::Who::Caller, event: "", detail: String::new(), session: Some(1) };
-        let more = [keys(&word), keys(&line), keys(&difference), keys(&tool), keys(&code), keys(&happened)];
+        let more = [
+            keys(&word),
+            keys(&line),
+            keys(&difference),
+            keys(&tool),
+            keys(&code),
+            keys(&happened),
+            keys(&continued),
+            keys(&spread),
+        ];
         for field in [fields.concat(), more.concat(), keys(&run)].concat() {
             assert!(documentation.contains(&format!("`{field}`")), "{field}");
         }

@@ -133,6 +133,7 @@ mod tests {
             answers_within: Some(2000 * MS),
             silent_at_most: Some(4000 * MS),
             within: Some(10_000 * MS),
+            continuity: None,
         };
         assert_eq!(unmet(&call(), &["I am".into()], &expect), Vec::<String>::new());
         assert_eq!(unmet_by(Expect::default()), Vec::<String>::new());

@@ -97,7 +97,8 @@ fn write_call(writer: &mut Writer<Vec<u8>>, call: &Call) -> io::Result<()> {
             let text = clean(&call.reasons.join("\n"));
             failure.with_attribute(("type", "call")).write_text_content(BytesText::new(&text))?;
         }
-        let timeline: String = call.timeline.iter().map(|entry| format!("{entry}\n")).collect();
+        let mut timeline: String = call.timeline.iter().map(|entry| format!("{entry}\n")).collect();
+        timeline.extend(call.continuity.iter().map(|continuity| format!("{continuity}\n")));
         writer.create_element("system-out").write_text_content(BytesText::new(&clean(&timeline)))?;
         Ok(())
     })?;

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use super::{Call, Diff, Entry, Run, diff::Kind};
-use crate::report::timeline::Who;
+use crate::{
+    oracle::continuity::{Continuity, Spread},
+    report::timeline::Who,
+};
 
 /// Differences shown of one call; the files have them all.
 const SHOWN: usize = 5;
@@ -36,6 +39,7 @@ impl fmt::Display for Call {
         for (diff, who) in [(&self.to_agent, "agent"), (&self.to_caller, "caller")] {
             diff.as_ref().map_or(Ok(()), |diff| write_diff(f, diff, who))?;
         }
+        self.continuity.as_ref().map_or(Ok(()), |continuity| writeln!(f, "      {continuity}"))?;
         self.reasons.iter().try_for_each(|reason| writeln!(f, "      WRONG: {reason}"))
     }
 }
@@ -61,6 +65,29 @@ fn write_diff(f: &mut fmt::Formatter<'_>, diff: &Diff, who: &str) -> fmt::Result
         }
     }
     Ok(())
+}
+
+/// The figures in a line.
+impl fmt::Display for Continuity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sessions, switches, losses, words_lost_to_agent, sentences_lost_to_caller, .. } = self;
+        let Self { resumed, said_twice, deaf_sessions, violations, .. } = self;
+        write!(
+            f,
+            "{sessions} sessions, {switches} switches, {losses} losses: {words_lost_to_agent} words lost to the agent, "
+        )?;
+        write!(
+            f,
+            "{sentences_lost_to_caller} sentences to the caller, {resumed} gone on with, {said_twice} said twice, "
+        )?;
+        write!(f, "{deaf_sessions} deaf, {violations} violations")?;
+        for (what, spread) in [("switches", self.added_at_switches_ms), ("losses", self.added_at_losses_ms)] {
+            if let Some(Spread { p50, p95, max }) = spread {
+                write!(f, "; added at {what}: p50 {p50:.0} ms, p95 {p95:.0} ms, at most {max:.0} ms")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How many calls were good, and which were not.

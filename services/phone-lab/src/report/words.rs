@@ -47,7 +47,7 @@ pub(super) fn words(text: &str, pcm: &[i16], from: u64) -> Vec<Word> {
 }
 
 /// Whether the sound is tone words.
-pub(super) fn are_words(pcm: &[i16]) -> bool {
+pub(crate) fn are_words(pcm: &[i16]) -> bool {
     is_words(&listen(pcm))
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::bedrock::TokenExpiry;
+use crate::oracle::continuity;
 use crate::twilio::{
     CallEnd, Delivery,
     script::{duration, some_duration},
@@ -32,6 +33,8 @@ pub struct Expect {
     /// From the moment the call is placed to its end.
     #[serde(default, deserialize_with = "some_duration")]
     pub within: Option<Duration>,
+    /// Both ends are compared strictly over all sessions of the model, and these figures are kept to.
+    pub continuity: Option<continuity::Limits>,
 }
 
 /// How a call ends.
@@ -105,7 +108,8 @@ mod tests {
     #[test]
     fn everything_that_may_be_expected_is_read() {
         let expect = "expect: {not_hears: [sorry], ends: server, codes: [11200], dials: ['sip:a@b.example'], \
-                      answers_within: 2s, silent_at_most: 3s, within: 1m}";
+                      answers_within: 2s, silent_at_most: 3s, within: 1m, \
+                      continuity: {switches: 60, losses: 1, at_switches: 300ms, at_losses: 2s}}";
         let expected = Expect {
             not_hears: vec!["sorry".to_owned()],
             ends: Some(Ending::Server),
@@ -114,6 +118,12 @@ mod tests {
             answers_within: Some(Duration::from_secs(2)),
             silent_at_most: Some(Duration::from_secs(3)),
             within: Some(Duration::from_secs(60)),
+            continuity: Some(continuity::Limits {
+                switches: 60,
+                losses: 1,
+                at_switches: Some(Duration::from_millis(300)),
+                at_losses: Some(Duration::from_secs(2)),
+            }),
         };
         assert_eq!(call(expect).unwrap().expect, expected);
         assert_eq!(call("hears: []").unwrap().expect, Expect::default());
@@ -130,6 +140,7 @@ mod tests {
     fn what_nobody_could_expect_is_refused() {
         for (more, complaint) in [
             ("expect: {hears: [a]}", "hears"),
+            ("expect: {continuity: {deaf: 1}}", "deaf"),
             ("expect: {ends: soon}", "soon"),
             ("expect: {within: soon}", "300ms or 2s"),
             ("callbacks: {late: 2s, doubled: yes}", "expected"),

@@ -1,0 +1,159 @@
+//! What the sessions heard of what the caller said.
+
+use std::time::Duration;
+
+use super::lives::{Life, Lives};
+use crate::{
+    bedrock::HeardUtterance,
+    mulaw,
+    oracle::{CUT, ends_with_the_call, recording_in, said_to_somebody_else},
+    report::words::are_words,
+    tones,
+    twilio::{CallReport, Utterance},
+};
+
+/// More than the usual time from the end of words to their being heard, before a session is called deaf.
+const MARGIN: Duration = Duration::from_millis(500);
+/// Of a recording so many samples are enough to know a part of it by.
+const PART: usize = 800;
+
+/// What was heard, by whom.
+#[derive(Debug, Default)]
+pub(super) struct Ears {
+    /// For each session, and in it for each utterance that it heard, which utterance of the caller that is, the last if
+    /// it is several.
+    pub(super) causes: Vec<Vec<Option<usize>>>,
+    pub(super) lost: usize,
+    pub(super) deaf: usize,
+    pub(super) reasons: Vec<String>,
+}
+
+/// A word of the caller.
+struct Said {
+    utterance: usize,
+    text: String,
+    heard: bool,
+}
+
+pub(super) fn compare(call: &CallReport, lives: &Lives<'_>) -> Ears {
+    let mut ears = Ears::default();
+    let mut said = words_said(call);
+    // From the end of an utterance to its being heard.
+    let mut pauses = Vec::new();
+    for life in &lives.current {
+        let mut causes = Vec::new();
+        for (nth, heard) in life.session.heard.iter().enumerate() {
+            let at = life.heard.get(nth).copied().unwrap_or(Duration::MAX);
+            let cause = find(call, &mut said, heard, at);
+            if cause.is_none() {
+                ears.reasons.push(format!("session {} heard {:?}, which nobody said", life.number, heard.text));
+            }
+            pauses.extend(cause.and_then(|cause| at.checked_sub(end(&call.said[cause]))));
+            causes.push(cause);
+        }
+        ears.causes.push(causes);
+    }
+    pauses.sort_unstable();
+    let pause = pauses.get(pauses.len() / 2).copied().unwrap_or_default() + MARGIN;
+    for (life, causes) in lives.current.iter().zip(&ears.causes) {
+        let unheard = deaf_to(call, life, causes, pause);
+        if let Some(unheard) = unheard {
+            ears.deaf += 1;
+            ears.reasons.push(format!("session {} was deaf: it did not hear {:?}", life.number, unheard.text));
+        }
+    }
+    for (nth, utterance) in call.said.iter().enumerate() {
+        let lost: Vec<_> = said.iter().filter(|word| word.utterance == nth && !word.heard).collect();
+        if !lost.is_empty() && !ends_with_the_call(utterance, call) && !said_to_somebody_else(utterance, call) {
+            ears.lost += lost.len();
+            let words: Vec<_> = lost.iter().map(|word| word.text.as_str()).collect();
+            ears.reasons.push(format!(
+                "the caller said {:?}, no session heard {:?} of it",
+                utterance.text,
+                words.join(" ")
+            ));
+        }
+    }
+    ears
+}
+
+fn end(utterance: &Utterance) -> Duration {
+    utterance.at + utterance.lasted
+}
+
+/// A recording is one word.
+fn words_said(call: &CallReport) -> Vec<Said> {
+    let mut words = Vec::new();
+    for (utterance, said) in call.said.iter().enumerate() {
+        let mut add = |text: &str| words.push(Said { utterance, text: text.to_owned(), heard: false });
+        if is_recording(said) {
+            add(&said.text);
+        } else {
+            tones::fold(&said.text).split_whitespace().for_each(add);
+        }
+    }
+    words
+}
+
+fn is_recording(said: &Utterance) -> bool {
+    !said.pcm.is_empty() && !are_words(&said.pcm)
+}
+
+/// Finds what was heard among what was said by then, the latest first, and marks it; says in which utterance it ends.
+fn find(call: &CallReport, said: &mut [Said], heard: &HeardUtterance, at: Duration) -> Option<usize> {
+    let begun = |word: &Said| call.said[word.utterance].at <= at;
+    let known = said.iter().position(|word| !begun(word)).unwrap_or(said.len());
+    if !heard.pcm.is_empty() && !are_words(&heard.pcm) {
+        let words = (0..known).rev().filter(|&word| is_recording(&call.said[said[word].utterance]));
+        let whole = |&word: &usize| recording_in(&call.said[said[word].utterance], heard).is_some();
+        if let Some(word) = words.clone().find(whole) {
+            said[word].heard = true;
+            return Some(said[word].utterance);
+        }
+        let mut parts = words.filter(|&word| is_part(&call.said[said[word].utterance], heard));
+        return parts.next().map(|word| said[word].utterance);
+    }
+    let text = heard.text.trim_matches([CUT, ' ']).to_owned();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let from = (0..known.checked_sub(words.len())? + 1).rev().find(|&from| stands_at(&said[from..], &words))?;
+    for (nth, word) in words.iter().enumerate() {
+        said[from + nth].heard |= said[from + nth].text == *word;
+    }
+    Some(said[from + words.len().checked_sub(1)?].utterance)
+}
+
+/// Whether the words stand there; the first and the last may be part of a word.
+fn stands_at(said: &[Said], words: &[&str]) -> bool {
+    let last = words.len().saturating_sub(1);
+    let mut pairs = said.iter().zip(words).enumerate();
+    pairs.all(|(nth, (said, word))| {
+        let said = said.text.as_str();
+        match (nth == 0, nth == last) {
+            (true, true) => said.contains(word),
+            (true, false) => said.ends_with(word),
+            (false, true) => said.starts_with(word),
+            (false, false) => said == *word,
+        }
+    })
+}
+
+/// Whether the sound is a part of this recording, after its way over the line.
+fn is_part(said: &Utterance, heard: &HeardUtterance) -> bool {
+    let line: Vec<i16> = said.pcm.iter().map(|&sample| mulaw::decode(mulaw::encode(sample))).collect();
+    let part = &heard.pcm[..heard.pcm.len().min(PART)];
+    part.len() <= line.len() && line.windows(part.len().max(1)).any(|window| window == part)
+}
+
+/// What the session should have heard, if it heard nothing of what it should have.
+fn deaf_to<'a>(
+    call: &'a CallReport,
+    life: &Life<'_>,
+    causes: &[Option<usize>],
+    pause: Duration,
+) -> Option<&'a Utterance> {
+    let its_own = |said: &Utterance| said.at >= life.from && end(said) + pause <= life.until;
+    let mut own = call.said.iter().enumerate().filter(|(_, said)| its_own(said) && !said_to_somebody_else(said, call));
+    let first = own.clone().next()?.1;
+    let heard_any = own.any(|(nth, _)| causes.contains(&Some(nth)));
+    (!heard_any).then_some(first)
+}
