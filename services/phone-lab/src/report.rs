@@ -292,7 +292,11 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{oracle::continuity::Spread, scenario::Scenario, twilio::CallEnd};
+    use crate::{
+        oracle::continuity::{Change, Spread},
+        scenario::Scenario,
+        twilio::CallEnd,
+    };
     use offhook_hosting::{clock::Clock, entropy::Entropy};
 
     fn keys(of: &impl Serialize) -> Vec<String> {
@@ -316,6 +320,7 @@ mod tests {
         let spread = Some(Spread { p50: 0.0, p95: 0.0, max: 0.0 });
         let mut continued = continuity(&report, &[], &[], placed.at, &[]);
         continued.added_at_switches_ms = spread;
+        let change = Change { at_ms: 0.0, lost: true, added_ms: None };
         let code = DebuggerEntry { code: 0, at, detail: String::new(), stream_sid };
         let happened =
             Entry { at_ms: 0.0, who: timeline::Who::Caller, event: "", detail: String::new(), session: Some(1) };
@@ -328,6 +333,7 @@ mod tests {
             keys(&happened),
             keys(&continued),
             keys(&spread),
+            keys(&change),
         ];
         for field in [fields.concat(), more.concat(), keys(&run)].concat() {
             assert!(documentation.contains(&format!("`{field}`")), "{field}");

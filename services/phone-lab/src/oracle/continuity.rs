@@ -20,14 +20,14 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use self::{lives::Lives, silence::Silence};
+use self::lives::Lives;
 use super::was_struck;
 use crate::{
     bedrock::{ModelEvent, SessionEnd, SessionReport},
     twilio::{CallReport, script::some_duration},
 };
 
-pub use self::silence::Spread;
+pub use self::silence::{Change, Spread};
 
 /// How well a call went on from session to session.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -58,6 +58,8 @@ pub struct Continuity {
     pub added_at_switches_ms: Option<Spread>,
     /// The same at losses.
     pub added_at_losses_ms: Option<Spread>,
+    /// All switches and losses.
+    pub changes: Vec<Change>,
     /// Everything that is wrong, in words.
     #[serde(skip)]
     pub reasons: Vec<String>,
@@ -93,7 +95,7 @@ pub fn continuity(
     let lives = Lives::new(call, sessions, events, placed);
     let ears = ears::compare(call, &lives);
     let mouths = mouths::compare(call, &lives, &ears, others);
-    let Silence { answer, at_switches, at_losses } = silence::measure(call, &lives);
+    let silence = silence::measure(call, &lives);
     let violations: Vec<_> = sessions.iter().flat_map(|session| &session.violations).collect();
     let mut reasons: Vec<String> = [ears.reasons, mouths.reasons].concat();
     reasons.extend(sessions.iter().enumerate().filter_map(|(nth, session)| bad_end(nth + 1, session)));
@@ -109,9 +111,10 @@ pub fn continuity(
         said_twice: mouths.twice,
         deaf_sessions: ears.deaf,
         violations: violations.len(),
-        answer_ms: answer,
-        added_at_switches_ms: at_switches,
-        added_at_losses_ms: at_losses,
+        answer_ms: silence.answer,
+        added_at_switches_ms: silence.added(false),
+        added_at_losses_ms: silence.added(true),
+        changes: silence.changes,
         reasons,
     }
 }

@@ -21,11 +21,30 @@ pub struct Spread {
     pub max: f64,
 }
 
+/// A session gave way to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// When.
+    pub at_ms: f64,
+    /// The session was gone, and not merely replaced.
+    pub lost: bool,
+    /// How much longer than usual the first sound after it was waited for; none if that cannot be told.
+    pub added_ms: Option<f64>,
+}
+
 #[derive(Debug)]
 pub(super) struct Silence {
     pub(super) answer: Option<f64>,
-    pub(super) at_switches: Option<Spread>,
-    pub(super) at_losses: Option<Spread>,
+    pub(super) changes: Vec<Change>,
+}
+
+impl Silence {
+    /// What losses, or switches, added.
+    pub(super) fn added(&self, lost: bool) -> Option<Spread> {
+        Spread::of(
+            self.changes.iter().filter(|change| change.lost == lost).filter_map(|change| change.added_ms).collect(),
+        )
+    }
 }
 
 /// The caller's wait for a sound of the agent's.
@@ -40,25 +59,30 @@ struct Wait {
 
 pub(super) fn measure(call: &CallReport, lives: &Lives<'_>) -> Silence {
     let waits = waits(call);
+    let mut changes: Vec<_> = lives.switches().map(|at| (at, false)).collect();
+    changes.extend(lives.losses().map(|at| (at, true)));
+    changes.sort_unstable();
     let first_after = |at: Duration| waits.iter().position(|wait| wait.to > at);
-    let places = |changes: Vec<Duration>| changes.into_iter().filter_map(first_after).collect::<Vec<_>>();
-    let (switches, losses) = (places(lives.switches().collect()), places(lives.losses().collect()));
-    let undisturbed = waits
-        .iter()
-        .enumerate()
-        .filter(|(nth, wait)| wait.is_answer && !switches.contains(nth) && !losses.contains(nth));
-    let undisturbed: Vec<f64> = undisturbed.map(|(_, wait)| wait.millis()).collect();
-    let answer = Spread::of(undisturbed).map(|spread| spread.p50);
-    let added = |places: &[usize]| {
-        let added = places.iter().filter_map(|&at| {
-            let usual = if waits[at].is_answer { answer? } else { 0.0 };
-            Some((waits[at].millis() - usual).max(0.0))
-        });
-        Spread::of(added.collect())
+    let disturbed: Vec<_> = changes.iter().filter_map(|(at, _)| first_after(*at)).collect();
+    let usual = waits.iter().enumerate().filter(|(nth, wait)| wait.is_answer && !disturbed.contains(nth));
+    let answer = Spread::of(usual.map(|(_, wait)| wait.millis()).collect()).map(|spread| spread.p50);
+    // What a loss adds is not held against a switch beside it.
+    let lost: Vec<_> = changes.iter().filter(|(_, lost)| *lost).filter_map(|(at, _)| first_after(*at)).collect();
+    let added = |at: Duration, is_loss: bool| {
+        let nth = first_after(at).filter(|nth| is_loss || !lost.contains(nth))?;
+        let usual = if waits[nth].is_answer { answer? } else { 0.0 };
+        Some(tenths((waits[nth].millis() - usual).max(0.0)))
     };
-    let of_losses = added(&losses);
-    let apart: Vec<usize> = switches.into_iter().filter(|at| !losses.contains(at)).collect();
-    Silence { answer, at_switches: added(&apart), at_losses: of_losses }
+    let changes = changes.iter().map(|&(at, lost)| Change {
+        at_ms: tenths(at.as_secs_f64() * 1000.0),
+        lost,
+        added_ms: added(at, lost),
+    });
+    Silence { answer, changes: changes.collect() }
+}
+
+fn tenths(millis: f64) -> f64 {
+    (millis * 10.0).round() / 10.0
 }
 
 impl Wait {
@@ -84,10 +108,10 @@ fn waits(call: &CallReport) -> Vec<Wait> {
 }
 
 impl Spread {
-    fn of(mut figures: Vec<f64>) -> Option<Self> {
+    /// Of these; none if there are none.
+    pub fn of(mut figures: Vec<f64>) -> Option<Self> {
         figures.sort_unstable_by(f64::total_cmp);
         let at = |share: f64| figures.get(((figures.len() as f64 * share).ceil() as usize).saturating_sub(1)).copied();
-        let tenths = |figure: f64| (figure * 10.0).round() / 10.0;
         Some(Self { p50: tenths(at(0.5)?), p95: tenths(at(0.95)?), max: tenths(at(1.0)?) })
     }
 }

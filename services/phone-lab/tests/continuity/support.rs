@@ -1,0 +1,73 @@
+use std::{fmt::Write, sync::Arc};
+
+use offhook_hosting::telemetry::Telemetry;
+use phone_lab::{
+    bedrock::{self, Pace},
+    oracle::continuity::Continuity,
+    pair::{Pair, Settings},
+    play::{self, Stage},
+    report::Call,
+    scenario::Scenario,
+};
+
+/// Ten times faster than the real model; audio stays as long as it is.
+const PACE: f64 = 0.1;
+
+/// A scenario with one call of so many turns, each with a number of its own.
+pub(crate) fn scenario(more: &str, model: &str, turns: usize, expect: &str) -> Scenario {
+    let yaml = format!(
+        r#"
+{more}
+model:
+  greeting: "good morning, what can i do for you?"
+  {model}
+calls:
+  - name: numbers
+    caller:
+      from: "+15550100001"
+      to: "+15550100100"
+      patience: 20s
+      steps:
+        - listen
+        - repeat: {{ times: {turns}, steps: [say: "number {{n}} please", listen] }}
+        - hang_up
+    expect: {{ ends: caller, continuity: {{ {expect} }} }}
+"#
+    );
+    Scenario::from_yaml(&yaml).unwrap()
+}
+
+/// Plays the scenario's call with a worker that has this in its environment.
+pub(crate) async fn play(scenario: Scenario, environment: &[(&'static str, &str)], seed: u64) -> Call {
+    let settings = bedrock::Settings { pace: Pace::new(PACE).unwrap(), ..bedrock::Settings::default() };
+    let (bedrock, second_bedrock) = (scenario.bedrock(settings.clone()), scenario.second_bedrock(settings));
+    let environment = environment.iter().map(|&(name, value)| (name, value.to_owned())).collect();
+    let settings = Settings { bedrock, second_bedrock, environment, seed };
+    let pair = Pair::start(settings, Arc::new(Telemetry::for_metrics("continuity"))).await.unwrap();
+    let stage = Stage { twilio: pair.twilio.clone(), models: pair.models(), live: false, out: None };
+    let call = play::place(&stage, "continuity", &scenario.calls[0]).await.unwrap();
+    pair.stop().await.unwrap();
+    call
+}
+
+/// The figures of a call in which nothing was wrong; otherwise fails with all that happened.
+pub(crate) fn good(call: &Call) -> &Continuity {
+    assert!(call.good, "{}", told(call));
+    call.continuity.as_ref().unwrap()
+}
+
+/// The call with its timeline, for whoever looks for the reason.
+pub(crate) fn told(call: &Call) -> String {
+    let mut told = format!("{call}");
+    for session in call.sessions.iter().flatten() {
+        writeln!(told, "{} in {}: {}", session.id, session.region, session.end).unwrap();
+    }
+    for entry in call.timeline.iter().filter(|entry| !entry.event.starts_with("mark")) {
+        let session = entry.session.map_or(String::new(), |session| format!("[{session}] "));
+        writeln!(told, "{session}{entry}").unwrap();
+    }
+    for refusal in &call.refusals {
+        writeln!(told, "refused: {refusal}").unwrap();
+    }
+    told
+}
