@@ -10,6 +10,7 @@ use std::time::Duration;
 pub use parse::FaultError;
 pub(super) use risk::{Risk, WrittenRisk};
 pub(super) use strikes::Strikes;
+pub(super) use texts::CONTENT_FILTER;
 
 /// One thing that goes wrong in one session.
 ///

@@ -188,6 +188,11 @@ pub enum SessionEnd {
     Stopped,
 }
 
+impl SessionEnd {
+    /// The [`SessionEnd::Fault`] of a session that the content filter ended.
+    pub const CONTENT_FILTER: &str = "content filter";
+}
+
 /// Something that happened in a session just now.
 #[derive(Clone, Debug)]
 pub struct ModelEvent {

@@ -2,7 +2,7 @@ use std::{fmt::Write, sync::Arc};
 
 use offhook_hosting::telemetry::Telemetry;
 use phone_lab::{
-    bedrock::{self, Pace},
+    bedrock::{self, Pace, Server, SessionReport},
     oracle::continuity::Continuity,
     pair::{Pair, Settings},
     play::{self, Stage},
@@ -29,7 +29,7 @@ calls:
       patience: 20s
       steps:
         - listen
-        - repeat: {{ times: {turns}, steps: [say: "number {{n}} please", listen] }}
+        - repeat: {{ times: {turns}, steps: [say: "number {{n}} please, and take your time", listen] }}
         - hang_up
     expect: {{ ends: caller, continuity: {{ {expect} }} }}
 "#
@@ -38,7 +38,7 @@ calls:
 }
 
 /// Plays the scenario's call with a worker that has this in its environment.
-pub(crate) async fn play(scenario: Scenario, environment: &[(&'static str, &str)], seed: u64) -> Call {
+pub(crate) async fn play(scenario: Scenario, environment: &[(&'static str, &str)], seed: u64) -> Played {
     let settings = bedrock::Settings { pace: Pace::new(PACE).unwrap(), ..bedrock::Settings::default() };
     let (bedrock, second_bedrock) = (scenario.bedrock(settings.clone()), scenario.second_bedrock(settings));
     let environment = environment.iter().map(|&(name, value)| (name, value.to_owned())).collect();
@@ -46,21 +46,33 @@ pub(crate) async fn play(scenario: Scenario, environment: &[(&'static str, &str)
     let pair = Pair::start(settings, Arc::new(Telemetry::for_metrics("continuity"))).await.unwrap();
     let stage = Stage { twilio: pair.twilio.clone(), models: pair.models(), live: false, out: None };
     let call = play::place(&stage, "continuity", &scenario.calls[0]).await.unwrap();
-    pair.stop().await.unwrap();
-    call
+    let sessions = pair.models().iter().flat_map(Server::reports).collect();
+    if call.good {
+        pair.stop().await.unwrap();
+    }
+    Played { call, sessions }
+}
+
+/// A call, and what the model was told in its sessions.
+pub(crate) struct Played {
+    pub(crate) call: Call,
+    sessions: Vec<SessionReport>,
 }
 
 /// The figures of a call in which nothing was wrong; otherwise fails with all that happened.
-pub(crate) fn good(call: &Call) -> &Continuity {
-    assert!(call.good, "{}", told(call));
-    call.continuity.as_ref().unwrap()
+pub(crate) fn good(played: &Played) -> &Continuity {
+    assert!(played.call.good, "{}", told(played));
+    played.call.continuity.as_ref().unwrap()
 }
 
 /// The call with its timeline, for whoever looks for the reason.
-pub(crate) fn told(call: &Call) -> String {
+pub(crate) fn told(Played { call, sessions }: &Played) -> String {
     let mut told = format!("{call}");
-    for session in call.sessions.iter().flatten() {
-        writeln!(told, "{} in {}: {}", session.id, session.region, session.end).unwrap();
+    for (nth, session) in call.sessions.iter().flatten().enumerate() {
+        writeln!(told, "[{}] in {}: {}", nth + 1, session.region, session.end).unwrap();
+        let report = sessions.iter().find(|report| report.id.to_string() == session.id);
+        let history = report.iter().flat_map(|report| report.history.iter().rev().take(2).rev());
+        history.for_each(|message| writeln!(told, "    {:?}: {}", message.by, message.text).unwrap());
     }
     for entry in call.timeline.iter().filter(|entry| !entry.event.starts_with("mark")) {
         let session = entry.session.map_or(String::new(), |session| format!("[{session}] "));

@@ -6,19 +6,20 @@ use crate::support::{good, play, scenario, told};
 async fn credentials_that_expire_in_mid_call_are_followed_by_new_ones_before() {
     // Sessions whose credentials expire are ended, and that would be a violation.
     let scenario = scenario("credentials_last: 4s\ntoken_expiry: exception", "", 20, "switches: 4");
-    let call = play(scenario, &[], 1).await;
-    let figures = good(&call);
-    assert_eq!((figures.losses, call.refusals.len()), (0, 0), "{}", told(&call));
+    let played = play(scenario, &[], 1).await;
+    let figures = good(&played);
+    assert_eq!((figures.losses, played.call.refusals.len()), (0, 0), "{}", told(&played));
 }
 
 async fn a_region_is_lost(how: &str) {
     let model = format!("faults_in_turn: ['outage={how}@3s']");
-    let call = play(scenario("second_region: us-west-2", &model, 14, "losses: 1"), &[("SESSION_STALL_AFTER", "2s")], 1);
-    let call = call.await;
-    good(&call);
-    let sessions = call.sessions.as_deref().unwrap();
+    let played =
+        play(scenario("second_region: us-west-2", &model, 14, "losses: 1"), &[("SESSION_STALL_AFTER", "2s")], 1);
+    let played = played.await;
+    good(&played);
+    let sessions = played.call.sessions.as_deref().unwrap();
     assert_eq!(sessions.first().unwrap().region, "us-east-1");
-    assert!(sessions.iter().any(|session| session.region == "us-west-2"), "{}", told(&call));
+    assert!(sessions.iter().any(|session| session.region == "us-west-2"), "{}", told(&played));
 }
 
 #[tokio::test(flavor = "multi_thread")]

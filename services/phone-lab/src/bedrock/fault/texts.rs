@@ -28,4 +28,5 @@ pub(super) const TEXTS: [(&str, &str); 16] = [
     ("content-filter", CONTENT_FILTER),
 ];
 
-pub(super) const CONTENT_FILTER: &str = "This request has been blocked by our content filters.";
+/// What is told when the filter strikes.
+pub(in super::super) const CONTENT_FILTER: &str = "This request has been blocked by our content filters.";

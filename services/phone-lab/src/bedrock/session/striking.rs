@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{
     super::{
         auth::EXPIRED,
-        fault::{ExceptionKind, Fault, Outage, Quirk, Refusal},
+        fault::{CONTENT_FILTER, ExceptionKind, Fault, Outage, Quirk, Refusal},
         frame::{encode_error, encode_event, encode_exception},
         record::lock,
         report::{ModelEventKind, SessionEnd},
@@ -89,7 +89,8 @@ impl Driver {
             Fault::Exception { kind, message, .. } => {
                 // Worded by whoever injects it.
                 self.queue.push_back(encode_exception(kind.as_str(), &message));
-                (kind.as_str(), Close::Clean)
+                let is_filter = message == CONTENT_FILTER;
+                (if is_filter { SessionEnd::CONTENT_FILTER } else { kind.as_str() }, Close::Clean)
             }
             Fault::Error { code, message, .. } => {
                 self.queue.push_back(encode_error(&code, &message));

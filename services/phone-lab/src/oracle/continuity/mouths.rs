@@ -7,7 +7,7 @@ use super::{
     lives::{Life, Lives},
 };
 use crate::{
-    bedrock::SaidUtterance,
+    bedrock::{SaidUtterance, SessionEnd},
     oracle::{CUT, TOGETHER, squeezed},
     tones,
     twilio::{CallEnd, CallReport, Happening},
@@ -53,7 +53,7 @@ enum Excuse {
     HungUp,
     /// Its session was replaced or lost: somebody has to go on with it.
     Gone,
-    /// Its session had been replaced when it was begun.
+    /// Its session had been replaced when it was begun, or the content filter does not let it be said.
     Late,
 }
 
@@ -153,7 +153,7 @@ fn excuse(said: &SaidUtterance, life: &Life<'_>, at: Duration, played: Duration,
     let late = played + PLAYED_LATE;
     if said.interrupted_at_sample.is_some() {
         Excuse::Interrupted
-    } else if life.replaced.is_some_and(|replaced| at >= replaced) {
+    } else if life.replaced.is_some_and(|replaced| at >= replaced) || is_blocked(life) {
         Excuse::Late
     } else if hung_up.is_some_and(|hung_up| late >= hung_up) {
         Excuse::HungUp
@@ -164,6 +164,10 @@ fn excuse(said: &SaidUtterance, life: &Life<'_>, at: Duration, played: Duration,
     } else {
         Excuse::None
     }
+}
+
+fn is_blocked(life: &Life<'_>) -> bool {
+    matches!(&life.session.end, Some(SessionEnd::Fault(what)) if what == SessionEnd::CONTENT_FILTER)
 }
 
 fn hung_up(call: &CallReport) -> Option<Duration> {
