@@ -311,8 +311,9 @@ impl Leg {
             (Phase::AwaitingStart { .. }, Inbound::Connected) => {}
             (Phase::Ending { .. } | Phase::Over(_), _) => {}
             (_, Inbound::Stop) => {
-                let heard = self.playout.stopped();
-                self.tell_heard(heard);
+                if let Some(heard) = self.playout.stopped() {
+                    self.tell_heard(heard);
+                }
                 self.end(Outcome::Stopped, now);
             }
             (Phase::Attaching { .. } | Phase::Live, Inbound::Media(mulaw)) => {
@@ -323,8 +324,9 @@ impl Leg {
             // The conversation is over: what the caller does while its last words play concerns nobody.
             (Phase::Finishing { .. }, Inbound::Media(_) | Inbound::Dtmf(_)) => {}
             (Phase::Live | Phase::Finishing { .. }, Inbound::Mark(name)) => {
-                let heard = self.playout.echoed(&name);
-                self.tell_heard(heard);
+                for heard in self.playout.echoed(&name) {
+                    self.tell_heard(heard);
+                }
                 self.finish_if_heard(now);
             }
             (_, Inbound::Start(_) | Inbound::Connected | Inbound::Media(_) | Inbound::Dtmf(_) | Inbound::Mark(_)) => {
@@ -344,10 +346,8 @@ impl Leg {
         self.phase = Phase::Attaching { start, until: now + ATTACH_DEADLINE };
     }
 
-    fn tell_heard(&mut self, heard: Option<MarkName>) {
-        if let Some(MarkName { epoch, sample }) = heard {
-            self.uplink.push_heard(sample, epoch);
-        }
+    fn tell_heard(&mut self, MarkName { epoch, sample }: MarkName) {
+        self.uplink.push_heard(sample, epoch);
     }
 
     fn finish_if_heard(&mut self, now: Instant) {

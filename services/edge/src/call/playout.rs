@@ -28,6 +28,8 @@ const SAMPLES_PER_SECOND: usize = 8000;
 #[derive(Debug, Default)]
 pub struct Playout {
     epoch: u32,
+    /// The position that the mark behind the `clear` names.
+    begins: u64,
     clear_due: bool,
     pieces: VecDeque<Piece>,
     queued_samples: usize,
@@ -105,11 +107,10 @@ impl Playout {
             return false;
         }
         let (played, before) = (std::mem::take(&mut self.played), self.epoch);
-        let mark_due = played.written();
-        let cleared = (!played.is_heard_out()).then(|| Cleared::new(before, played));
+        let begins = played.written().unwrap_or(0);
         let (clock, dropped) = (self.clock, self.dropped);
-        let mark_due = mark_due.filter(|_| cleared.is_some());
-        *self = Self { epoch, clear_due: true, mark_due, cleared, clock, dropped, ..Self::default() };
+        let (cleared, mark_due) = (Some(Cleared::new(before, played)), Some(begins));
+        *self = Self { epoch, clear_due: true, begins, mark_due, cleared, clock, dropped, ..Self::default() };
         true
     }
 
@@ -118,38 +119,40 @@ impl Playout {
         self.clock += samples as u64;
     }
 
-    /// A mark came back. The position that the caller is now known to have heard, in the epoch in which it was written, if
-    /// that is news.
-    pub fn echoed(&mut self, name: &str) -> Option<MarkName> {
-        let mark = MarkName::parse(name)?;
-        if mark.epoch == self.epoch {
-            return match self.cleared.take() {
-                Some(mut cleared) => {
-                    let late = cleared.flushed(self.clock);
-                    self.learned(cleared, late)
-                }
-                None => self.played.echoed(mark.sample, self.clock).then_some(mark),
-            };
-        }
-        let mut cleared = self.cleared.take_if(|cleared| cleared.epoch == mark.epoch)?;
-        let late = cleared.echoed(mark.sample, self.clock);
-        self.learned(cleared, late)
+    /// A mark came back. The positions that the caller is now known to have heard, if that is news. The one at which an
+    /// epoch begins says that nothing more is to come of those before it.
+    pub fn echoed(&mut self, name: &str) -> impl Iterator<Item = MarkName> + use<> {
+        let mark = MarkName::parse(name);
+        let late = mark.and_then(|mark| self.echoed_late(mark));
+        let in_time = mark.filter(|mark| mark.epoch == self.epoch).filter(|mark| self.echoed_in_time(mark.sample));
+        late.into_iter().chain(in_time)
     }
 
-    fn learned(&mut self, cleared: Cleared, late: Late) -> Option<MarkName> {
+    /// What the echo says of the epoch before this one.
+    fn echoed_late(&mut self, mark: MarkName) -> Option<MarkName> {
+        let cleared = self.cleared.as_mut()?;
         let epoch = cleared.epoch;
+        let late = if mark.epoch == epoch {
+            cleared.echoed(mark.sample, self.clock)
+        } else if mark.epoch == self.epoch {
+            cleared.flushed(self.clock)
+        } else {
+            Late::Unclear
+        };
         let sample = match late {
-            Late::Over(sample) => sample,
-            Late::Played(sample) => {
-                self.cleared = Some(cleared);
-                Some(sample)
+            Late::Over(sample) => {
+                self.cleared = None;
+                sample
             }
-            Late::Unclear => {
-                self.cleared = Some(cleared);
-                None
-            }
+            Late::Played(sample) => Some(sample),
+            Late::Unclear => None,
         };
         sample.map(|sample| MarkName { epoch, sample })
+    }
+
+    fn echoed_in_time(&mut self, sample: u64) -> bool {
+        let is_behind_the_clear = self.epoch > 0 && sample == self.begins;
+        is_behind_the_clear || self.played.echoed(sample, self.clock)
     }
 
     /// The stream is over: the position that the caller has heard beyond what the marks have told.

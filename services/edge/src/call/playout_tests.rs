@@ -18,6 +18,14 @@ fn drain(playout: &mut Playout, now: Instant) -> Vec<String> {
     std::iter::from_fn(|| playout.poll(now).map(show)).collect()
 }
 
+/// The only news in an echo.
+fn echoed(playout: &mut Playout, name: &str) -> Option<MarkName> {
+    let mut news = playout.echoed(name);
+    let first = news.next();
+    assert_eq!(news.next(), None, "{name}");
+    first
+}
+
 fn heard(sample: u64, epoch: u32) -> Option<MarkName> {
     Some(MarkName { epoch, sample })
 }
@@ -38,21 +46,21 @@ fn an_echo_moves_the_heard_position_forward_only() {
     let mut playout = Playout::default();
     playout.speak(speak(0, 2400, 0));
     drain(&mut playout, start());
-    assert_eq!(playout.echoed("0:960"), heard(960, 0));
-    assert_eq!(playout.echoed("0:960"), None);
-    assert_eq!(playout.echoed("0:2400"), heard(2400, 0));
-    assert_eq!(playout.echoed("0:1760"), None);
+    assert_eq!(echoed(&mut playout, "0:960"), heard(960, 0));
+    assert_eq!(echoed(&mut playout, "0:960"), None);
+    assert_eq!(echoed(&mut playout, "0:2400"), heard(2400, 0));
+    assert_eq!(echoed(&mut playout, "0:1760"), None);
 }
 
 #[test]
 fn an_echo_of_what_was_never_sent_proves_nothing() {
     let mut playout = Playout::default();
-    assert_eq!(playout.echoed("0:800"), None);
+    assert_eq!(echoed(&mut playout, "0:800"), None);
     playout.speak(speak(0, 800, 0));
-    assert_eq!(playout.echoed("0:800"), None, "queued is not sent");
+    assert_eq!(echoed(&mut playout, "0:800"), None, "queued is not sent");
     drain(&mut playout, start());
     for foreign in ["0:1600", "1:800", "greeting", "", ":", "0:-1", "0:99999999999999999999"] {
-        assert_eq!(playout.echoed(foreign), None, "{foreign}");
+        assert_eq!(echoed(&mut playout, foreign), None, "{foreign}");
     }
 }
 
@@ -65,8 +73,8 @@ fn a_hush_clears_first_and_forgets_what_was_queued() {
     playout.speak(speak(1600, 160, 0));
     playout.speak(speak(1600, 160, 1));
     assert_eq!(drain(&mut playout, start()), ["clear", "mark 1:160", "audio 160", "mark 1:1760"]);
-    assert_eq!(playout.echoed("1:160"), None, "the clear has arrived, and nothing was heard");
-    assert_eq!(playout.echoed("1:1760"), heard(1760, 1));
+    assert_eq!(echoed(&mut playout, "1:160"), heard(160, 1), "the clear has arrived, and nothing was heard");
+    assert_eq!(echoed(&mut playout, "1:1760"), heard(1760, 1));
 }
 
 #[test]
@@ -74,25 +82,28 @@ fn what_twilio_plays_until_the_clear_arrives_is_heard_and_what_the_clear_flushes
     let mut playout = Playout::default();
     playout.speak(speak(0, 8000, 0));
     drain(&mut playout, start());
-    assert_eq!(playout.echoed("0:160"), heard(160, 0));
+    assert_eq!(echoed(&mut playout, "0:160"), heard(160, 0));
     playout.hush(1);
     playout.caller_sent(800);
-    assert_eq!(playout.echoed("0:960"), heard(960, 0), "it came when it was due");
+    assert_eq!(echoed(&mut playout, "0:960"), heard(960, 0), "it came when it was due");
     playout.caller_sent(320);
-    assert_eq!(playout.echoed("0:1760"), heard(1280, 0), "it came before");
-    for flushed in ["0:2560", "0:8000", "1:8000"] {
-        assert_eq!(playout.echoed(flushed), None, "{flushed}");
+    assert_eq!(echoed(&mut playout, "0:1760"), heard(1280, 0), "it came before");
+    for flushed in ["0:2560", "0:8000"] {
+        assert_eq!(echoed(&mut playout, flushed), None, "{flushed}");
     }
+    assert_eq!(echoed(&mut playout, "1:8000"), heard(8000, 1), "nothing more is to come of the old epoch");
 }
 
 #[test]
-fn a_clear_that_finds_all_played_needs_no_mark() {
+fn the_mark_behind_the_clear_tells_where_the_audio_stopped_if_no_other_does() {
     let mut playout = Playout::default();
-    playout.speak(speak(0, 160, 0));
+    playout.speak(speak(0, 960, 0));
     drain(&mut playout, start());
-    playout.echoed("0:160");
+    echoed(&mut playout, "0:160");
     playout.hush(1);
-    assert_eq!(drain(&mut playout, start()), ["clear"]);
+    playout.caller_sent(320);
+    let news: Vec<_> = playout.echoed("1:960").collect();
+    assert_eq!(news, [heard(480, 0).unwrap(), heard(960, 1).unwrap()]);
 }
 
 #[test]
@@ -101,7 +112,7 @@ fn when_the_stream_stops_the_clock_tells_more_than_the_last_mark() {
     playout.speak(speak(0, 1600, 0));
     drain(&mut playout, start());
     assert_eq!(playout.stopped(), None, "nothing is known to have been played");
-    playout.echoed("0:160");
+    echoed(&mut playout, "0:160");
     playout.caller_sent(480);
     assert_eq!(playout.stopped(), heard(640, 0));
     playout.caller_sent(8000);
@@ -137,9 +148,9 @@ fn all_is_finished_once_the_last_mark_is_back() {
     playout.speak(speak(0, 1600, 0));
     assert!(!playout.is_finished());
     drain(&mut playout, now);
-    playout.echoed("0:960");
+    echoed(&mut playout, "0:960");
     assert!(!playout.is_finished());
-    playout.echoed("0:1600");
+    echoed(&mut playout, "0:1600");
     assert!(playout.is_finished());
 }
 
@@ -163,10 +174,10 @@ fn positions_at_the_end_of_the_numbers_do_not_overflow() {
     playout.speak(speak(u64::MAX - 1, 1600, 0));
     playout.speak(speak(5, 8000, 0));
     assert!(!drain(&mut playout, start()).is_empty());
-    playout.echoed(&format!("0:{}", u64::MAX));
-    playout.echoed("0:165");
+    echoed(&mut playout, &format!("0:{}", u64::MAX));
+    echoed(&mut playout, "0:165");
     playout.caller_sent(160);
     playout.hush(1);
-    playout.echoed("0:965");
-    playout.echoed("1:0");
+    echoed(&mut playout, "0:965");
+    echoed(&mut playout, "1:0");
 }

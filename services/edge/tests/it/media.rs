@@ -90,7 +90,11 @@ async fn after_a_hush_the_caller_hears_nothing_stale_and_what_was_flushed_was_no
         let Sent::Mark(behind_the_clear) = caller.hears().await else { panic!("the clear has no mark") };
         caller.echo(&flushed).await;
         caller.echo(&behind_the_clear).await;
+    } else {
+        caller.hears().await;
+        caller.echo("1:0").await;
     }
+    assert!(matches!(leg.hears().await, Some(ToWorker::Heard(Heard { epoch: 1, .. }))), "nothing was heard before");
     assert_eq!(caller.hears().await, Sent::Media(vec![2; 160]));
     assert_eq!(caller.hears().await, mark("1:40160"));
     caller.echo("1:40160").await;

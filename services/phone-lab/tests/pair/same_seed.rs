@@ -50,7 +50,10 @@ async fn run(seed: u64) -> (Wires, Vec<Vec<String>>) {
     for plan in &scenario.calls {
         let call = play::place(&stage, &scenario.name, plan).await.unwrap();
         ends.push(call.sessions.iter().flatten().map(|session| session.end.clone()).collect());
-        wires.push(call.wires());
+        let mut of_call = call.wires();
+        // Where the edge puts a mark depends on how promptly the audio comes; the last one is behind all of it.
+        of_call.entry("marks".to_owned()).and_modify(|marks| *marks = marks.split_off(marks.len() - 1));
+        wires.push(of_call);
     }
     assert_nothing_left(pair).await;
     (wires, ends)

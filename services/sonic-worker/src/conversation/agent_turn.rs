@@ -10,8 +10,9 @@ use crate::calls::{Speaker, Turn, TurnKind};
 /// A model that is interrupted ends its audio block as if the turn were over, and says so right after (AWS, "Barge-in"):
 /// a block that ended this long before is whole.
 const BROKEN_OFF_WITHIN: Duration = Duration::from_millis(500);
-/// The edge learns where the audio stopped once the `clear` has been at the phone and its echo is back: within this time.
-const LATE_NEWS: Duration = Duration::from_secs(1);
+/// The edge tells where the audio stopped, and then of the next epoch, once the `clear` has been at the phone and its echo
+/// is back. One that has not by then does not any more.
+const LATE_NEWS: Duration = Duration::from_secs(3);
 /// An edge that has not told by then that the audio was played does not tell it any more.
 const UNHEARD_FOR: Duration = Duration::from_secs(5);
 

@@ -32,11 +32,11 @@ fn an_interrupted_turn_is_heard_up_to_the_last_word_that_was_played_whole() {
     rig.now += Duration::from_secs(1);
     rig.handle(Input::Heard { sample: 800, epoch: 0 });
     rig.model(interrupted());
-    assert_eq!(rig.later(999), []);
+    assert_eq!(rig.later(2_999), []);
     assert_eq!(rig.turns(), Vec::<&Turn>::new(), "the edge may still tell where the audio stopped");
     rig.later(1);
     assert_eq!(heard(&rig), [("One two three four.", "One two", true)]);
-    assert_eq!(rig.turns()[0].cut_at, Some(rig.conversation.turns.time().at(rig.now - Duration::from_secs(1))));
+    assert_eq!(rig.turns()[0].cut_at, Some(rig.conversation.turns.time().at(rig.now - Duration::from_secs(3))));
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn the_time_between_the_last_position_and_the_interruption_was_heard_too() {
     rig.handle(Input::Heard { sample: 800, epoch: 0 });
     rig.now += Duration::from_millis(75);
     rig.model(interrupted());
-    rig.later(1_000);
+    rig.later(3_000);
     assert_eq!(heard(&rig), [("One two three four.", "One two three", true)]);
 }
 
@@ -72,7 +72,7 @@ fn of_turns_that_wait_to_be_played_an_interruption_cuts_all() {
     rig.now += Duration::from_secs(1);
     rig.handle(Input::Heard { sample: 1_600, epoch: 0 });
     rig.model(interrupted());
-    rig.later(1_000);
+    rig.later(3_000);
     assert_eq!(heard(&rig), [("One moment.", "One moment.", false), ("Here it is.", "", true)]);
 }
 
@@ -95,7 +95,7 @@ fn a_sentence_that_the_model_itself_broke_off_is_not_taken_for_whole() {
     rig.model(says_for("Five six seven eight.", 1_000));
     rig.handle(Input::Heard { sample: 2_900, epoch: 0 });
     rig.model(interrupted());
-    rig.later(1_000);
+    rig.later(3_000);
     assert_eq!(heard(&rig)[1], ("Five six seven eight.", "Five six", true));
 }
 
@@ -111,7 +111,7 @@ fn a_block_that_ends_only_after_the_marker_is_not_taken_for_whole_either() {
     rig.handle(Input::Heard { sample: 2_900, epoch: 0 });
     rig.model(interrupted());
     rig.model([turn_ends]);
-    rig.later(1_000);
+    rig.later(3_000);
     assert_eq!(heard(&rig)[1], ("Five six seven eight.", "Five six", true));
 }
 
