@@ -16,7 +16,7 @@ use offhook_proto::voice::v1::{Accepted, Hush, Speak, from_edge, to_edge};
 use sonic_worker::{
     agent::Agent,
     calls::{Entry, Turn},
-    conversation::{CallTime, Conversation, Input, Output},
+    conversation::{CallTime, Conversation, Input, Limits, Output, SessionNo, Terms},
     nova::{GenerationStage, Role, ServerEvent, StopReason},
     prices::Prices,
     tools::Tools,
@@ -60,6 +60,7 @@ pub(crate) struct Line {
     millis: u64,
     model: VecDeque<(u64, ServerEvent)>,
     conversation: Conversation,
+    session: SessionNo,
     turns: Vec<Turn>,
     to_edge: Way<to_edge::Message>,
     to_worker: Way<Input>,
@@ -76,7 +77,12 @@ impl Line {
         let started = Instant::now();
         let time = CallTime { started, started_at: Timestamp::UNIX_EPOCH };
         let tools = Tools::built_in(Clock).specs(false);
-        let conversation = Conversation::new(Arc::new(Agent::demo()), tools, Prices::default(), time, dice.fork());
+        let (prices, limits) = (Prices::default(), Limits::default());
+        let terms = Terms { agent: Arc::new(Agent::demo()), tools, prices, limits };
+        let mut conversation = Conversation::new(terms, time, dice.fork());
+        let Some(Output::OpenStream { session, .. }) = conversation.poll_output() else {
+            panic!("a call has a session")
+        };
         let mut media = Media::new(manners, dice.fork());
         let start = media.start();
         let call = start.split('"').find(|word| word.starts_with("CA")).unwrap().parse().unwrap();
@@ -90,6 +96,7 @@ impl Line {
             millis: 0,
             model: VecDeque::new(),
             conversation,
+            session,
             turns: Vec::new(),
             to_edge: Way::draw(10, 5, &mut dice),
             to_worker: Way::draw(10, 5, &mut dice),
@@ -99,7 +106,7 @@ impl Line {
             media,
             dice,
         };
-        line.handle(Input::StreamOpened);
+        line.handle(Input::StreamOpened { session, credentials_expire: None });
         line
     }
 
@@ -114,11 +121,11 @@ impl Line {
     pub(crate) fn interrupt(&mut self) {
         if !self.model.is_empty() {
             self.model.clear();
-            self.handle(Input::Model(ServerEvent::AudioEnd(StopReason::EndTurn)));
+            self.hear_model(ServerEvent::AudioEnd(StopReason::EndTurn));
         }
         let start = ServerEvent::TextStart { role: Role::Assistant, stage: GenerationStage::Final };
-        self.handle(Input::Model(start));
-        self.handle(Input::Model(ServerEvent::TextEnd(StopReason::Interrupted)));
+        self.hear_model(start);
+        self.hear_model(ServerEvent::TextEnd(StopReason::Interrupted));
     }
 
     /// Lets time pass.
@@ -151,7 +158,7 @@ impl Line {
     fn step(&mut self) {
         let now = self.millis;
         while let Some((_, event)) = self.model.pop_front_if(|(at, _)| *at <= now) {
-            self.handle(Input::Model(event));
+            self.hear_model(event);
         }
         while let Some(input) = self.to_worker.receive(now) {
             self.handle(input);
@@ -173,6 +180,11 @@ impl Line {
             self.leg.handle_text(&text, self.now());
         }
         self.drain_leg();
+    }
+
+    fn hear_model(&mut self, event: ServerEvent) {
+        let session = self.session;
+        self.handle(Input::Model { session, event });
     }
 
     fn drain_leg(&mut self) {

@@ -80,33 +80,21 @@ async fn a_start_that_is_answered_the_second_time_is_a_call_like_any_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_stream_that_breaks_mid_call_leads_to_a_sentence_for_the_caller() {
-    let exception = |kind| Fault::Exception { kind, message: "as it happens".into(), at: Moment::FirstAudio };
-    let faults = [
-        exception(ExceptionKind::ModelStreamError),
-        exception(ExceptionKind::Validation),
-        exception(ExceptionKind::Throttling),
-        exception(ExceptionKind::ModelTimeout),
-        Fault::ResetStream(Moment::FirstAudio),
-        Fault::DropConnection(Moment::After(Duration::from_millis(400))),
-        Fault::EndStream(Moment::FirstAudio),
-    ];
+async fn a_model_that_is_lost_and_cannot_be_had_again_leads_to_a_human() {
     let pair = pair(SCRIPT).await;
-    for fault in faults {
-        pair.bedrock.inject(fault.clone());
-        let call = call(&pair).await;
-        assert_eq!(call.end, CallEnd::HungUpByDocument, "{fault:?}: {call:?}");
-        assert_caller_hears_a_sentence(&call);
-    }
+    pair.bedrock.inject(Fault::ResetStream(Moment::FirstAudio));
+    (0..3).for_each(|_| pair.bedrock.inject(Fault::Refuse(Refusal::throttled())));
+    let call = call(&pair).await;
+    assert_eq!(call.spoken_by_twilio, [Agent::demo().hand_over]);
+    assert_eq!(call.dialled.len(), 1, "{call:?}");
     assert_next_call_is_served(&pair).await;
     assert_nothing_left(pair).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_takes_the_session_and_then_says_nothing_leads_to_a_sentence() {
+async fn a_model_that_takes_the_session_and_then_says_nothing_is_replaced() {
     let pair = pair(SCRIPT).await;
     pair.bedrock.inject(Fault::Freeze(Moment::After(Duration::ZERO)));
-    assert_caller_hears_a_sentence(&call(&pair).await);
     assert_next_call_is_served(&pair).await;
     assert_nothing_left(pair).await;
 }
@@ -118,7 +106,7 @@ async fn a_call_that_a_drain_cuts_short_still_hears_its_own_workers_words() {
     let live = live_call(&pair, "[listen, listen, listen]").await;
     pair.worker_lifecycle.soft_stop().cancel();
     let said = live.await.unwrap().spoken_by_twilio;
-    assert_eq!(said, [Agent::demo().apology], "the edge's own words would say that no worker could be asked");
+    assert_eq!(said, [Agent::demo().hand_over], "the edge's own words would say that no worker could be asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -135,7 +135,7 @@ async fn region(adapter: &Bedrock, not_in: Option<&str>) -> String {
 /// How an opened stream ends; `None` if cleanly.
 async fn end((_input, mut output): Opened) -> Option<StreamFailure> {
     loop {
-        match output.recv().await {
+        match std::future::poll_fn(|context| output.poll_recv(context)).await {
             Some(Ok(_)) => {}
             Some(Err(failure)) => return Some(failure),
             None => return None,

@@ -40,7 +40,7 @@ async fn run(seed: u64) -> (Wires, Vec<Vec<String>>) {
         pace: Pace::new(0.1).unwrap(),
         script: scenario.model.clone(),
         faults: FAULTS.map(|fault| fault.parse::<Fault>().unwrap()).into(),
-        fault_probability: "0.5".parse().unwrap(),
+        fault_probability: "0.2".parse().unwrap(),
         ..bedrock::Settings::default()
     };
     let settings = Settings { bedrock, second_bedrock: None, environment: Vec::new(), seed };
