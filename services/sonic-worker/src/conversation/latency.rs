@@ -10,6 +10,8 @@ use crate::calls::Latency;
 pub(super) struct Waits {
     stopped: Option<Instant>,
     question: Option<Question>,
+    /// When words or keys were complete last. A sound from before that belongs to them.
+    complete: Option<Instant>,
     tool_since: Option<Instant>,
 }
 
@@ -32,7 +34,9 @@ impl Waits {
     /// The caller's words or keys are complete. More of them before the answer makes one question of both.
     pub(super) fn asked(&mut self, now: Instant) {
         let before = self.question.take().and_then(|question| question.stopped);
-        let stopped = self.stopped.take().map(|stopped| stopped.min(now)).or(before);
+        let sound = self.stopped.take().filter(|stopped| Some(*stopped) > self.complete);
+        let stopped = sound.map(|stopped| stopped.min(now)).or(before);
+        self.complete = Some(now);
         self.question = Some(Question { stopped, complete: now, tools: Duration::ZERO });
     }
 
@@ -155,6 +159,19 @@ mod tests {
         let mut wait = waits.answered(now + 1_500 * MS).unwrap();
         wait.heard(8, now + 1_501 * MS);
         assert_eq!(parts(&wait), Some((1_500, Some(1_100), 400, 0, 0)));
+    }
+
+    #[test]
+    fn words_so_soft_that_no_sound_of_them_was_noticed_have_not_waited_since_the_last_question() {
+        let (mut waits, now) = (Waits::default(), start());
+        for asked_at in [now + 1_000 * MS, now + 60_000 * MS] {
+            waits.caller_stopped(now);
+            waits.asked(asked_at);
+            let mut wait = waits.answered(asked_at + 500 * MS).unwrap();
+            wait.heard(8, asked_at + 501 * MS);
+            let endpointing = (asked_at == now + 1_000 * MS).then_some(1_000);
+            assert_eq!(parts(&wait), Some((500 + endpointing.unwrap_or(0), endpointing, 500, 0, 0)));
+        }
     }
 
     #[test]
