@@ -4,14 +4,18 @@ use std::time::{Duration, Instant};
 /// this is about something else.
 const KNOWN_WITHIN: Duration = Duration::from_secs(10);
 
+/// A text that was told is answered within this, and its answer may begin with an empty transcript of the caller.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+
 /// Tells an interruption by nothing, such as a cough or an echo, from one by words.
 ///
-/// The model stops for both (AWS, "Barge-in"), and after an interruption by nothing its transcript of the caller is empty
-/// and it waits. An empty transcript alone means nothing: the model sends one before it answers a text, too.
+/// The model stops for both (AWS, "Barge-in"). After an interruption by nothing its transcript of the caller is empty, and it
+/// waits. It stops for a text that it is told as well, and may give an empty transcript before it answers that.
 #[derive(Debug, Default)]
 pub(super) struct FalseAlarm {
-    /// When the agent was cut off and has not been answered by anybody since.
+    /// When the agent was cut off, as long as nobody has said anything since.
     cut_off_at: Option<Instant>,
+    told_at: Option<Instant>,
 }
 
 impl FalseAlarm {
@@ -23,14 +27,21 @@ impl FalseAlarm {
         }
     }
 
-    /// The model has something else to say: the caller said words, it was told something, it speaks, or is another.
+    /// The caller's words are known, or the agent speaks again.
     pub(super) fn is_over(&mut self) {
         self.cut_off_at = None;
     }
 
+    /// The model was told a text that it is to answer.
+    pub(super) fn told(&mut self, now: Instant) {
+        self.told_at = Some(now);
+    }
+
     /// The model's transcript of the caller is empty. Whether the agent is to take up what it was saying; once.
     pub(super) fn caller_said_nothing(&mut self, now: Instant) -> bool {
-        self.cut_off_at.take().is_some_and(|at| now.saturating_duration_since(at) < KNOWN_WITHIN)
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let was_told = self.told_at.is_some_and(|at| since(at) < ANSWERED_WITHIN);
+        self.cut_off_at.take().is_some_and(|at| since(at) < KNOWN_WITHIN) && !was_told
     }
 }
 
@@ -70,5 +81,15 @@ mod tests {
         assert!(!alarm.caller_said_nothing(now + S));
         alarm.interrupted(true, now);
         assert!(!alarm.caller_said_nothing(now + KNOWN_WITHIN));
+    }
+
+    #[test]
+    fn who_stops_for_a_text_has_that_to_answer() {
+        let (mut alarm, now) = (FalseAlarm::default(), start());
+        alarm.told(now);
+        alarm.interrupted(true, now + S / 10);
+        assert!(!alarm.caller_said_nothing(now + S / 5));
+        alarm.interrupted(true, now + 8 * S);
+        assert!(alarm.caller_said_nothing(now + 10 * S), "that was answered long ago");
     }
 }

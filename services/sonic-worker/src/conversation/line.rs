@@ -118,6 +118,7 @@ impl Conversation {
     /// Tells the model something that the caller did not say. It may come back as if the caller had.
     pub(super) fn tell(&mut self, text: &str) {
         if let Some(session) = &mut self.sessions.current {
+            self.false_alarm.told(self.now);
             self.turns.told(Some(text.to_owned()));
             self.outputs.extend(session.wire.text(text).into_iter().map(|event| Output::Send(session.no, event)));
         }

@@ -18,7 +18,6 @@
 
 mod agent_turn;
 mod debt;
-#[cfg_attr(not(test), expect(dead_code, reason = "nobody asks it yet whether the agent is to go on"))]
 mod false_alarm;
 mod filler;
 mod handover;
@@ -49,8 +48,8 @@ use std::{
 use offhook_hosting::entropy::Entropy;
 
 use self::{
-    debt::Debt, filler::Filler, handover::CLOSE_DEADLINE, keypad::Keypad, leaving::Leaving, memory::Memory,
-    notes::Notes, patience::Patience, playback::Playback, recovery::Recovery, sessions::Sessions,
+    debt::Debt, false_alarm::FalseAlarm, filler::Filler, handover::CLOSE_DEADLINE, keypad::Keypad, leaving::Leaving,
+    memory::Memory, notes::Notes, patience::Patience, playback::Playback, recovery::Recovery, sessions::Sessions,
     tool_calls::ToolCalls, turns::Turns, voice::CallerVoice,
 };
 pub use self::{
@@ -95,8 +94,7 @@ pub struct Conversation {
     memory: Memory,
     filler: Filler,
     patience: Patience,
-    /// The model took something for an interruption, and has not told yet what the caller said.
-    interrupted: bool,
+    false_alarm: FalseAlarm,
     pcm: Vec<u8>,
     voice: CallerVoice,
     /// The caller's audio came last then.
@@ -163,7 +161,7 @@ impl Conversation {
             memory: Memory::new(HistoryLimits::default()),
             filler: Filler::default(),
             patience: Patience::new(&limits, now),
-            interrupted: false,
+            false_alarm: FalseAlarm::default(),
             pcm: Vec::new(),
             voice: CallerVoice::default(),
             heard_caller_at: now,

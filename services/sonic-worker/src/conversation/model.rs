@@ -55,13 +55,13 @@ impl Conversation {
             Told::CallerSaid(text) => self.handle_caller_said(text, now),
             Told::CallerSaidNothing => {
                 self.voice.understood();
-                if std::mem::take(&mut self.interrupted) {
-                    // A false alarm: nobody wanted the agent to stop.
+                if self.false_alarm.caller_said_nothing(now) {
                     self.tell(GO_ON);
                     self.debt.told(GO_ON.to_owned(), now);
                 }
             }
             Told::AgentSays(sentence) => {
+                self.false_alarm.is_over();
                 self.leaving.take_if(|leaving| leaving.is_called_off_by_an_answer());
                 self.leaving.iter_mut().for_each(|leaving| leaving.agent_speaks(now));
                 self.debt.agent_speaks();
@@ -80,7 +80,7 @@ impl Conversation {
                 self.turns.agent_turn_ended();
             }
             Told::Interrupted => {
-                self.interrupted = self.debt.is_in_turn() || !self.playback.is_heard_out();
+                self.false_alarm.interrupted(self.debt.is_in_turn() || !self.playback.is_heard_out(), now);
                 self.debt.turn_ended();
                 self.hush(now);
             }
@@ -100,7 +100,7 @@ impl Conversation {
         if !self.turns.caller_said(text, now) {
             return;
         }
-        self.interrupted = false;
+        self.false_alarm.is_over();
         self.patience.caller_is_there(now);
         self.leaving.iter_mut().for_each(|leaving| leaving.caller_speaks(now));
         self.debt.caller_said(now);

@@ -119,3 +119,14 @@ fn an_empty_transcript_alone_interrupts_nobody() {
     assert_eq!(rig.model(caller_said("")), []);
     assert!(matches!(rig.model([audio(160)])[..], [Output::Speak { epoch: 0, .. }]));
 }
+
+#[test]
+fn an_agent_that_stopped_for_what_the_caller_pressed_answers_that_and_is_not_told_to_go_on() {
+    let mut rig = Rig::live();
+    rig.model(says_for("One two three four.", 8_000));
+    rig.handle(press("7"));
+    assert!(text_sent(&rig.handle(press("#"))).is_some());
+    rig.model(interrupted());
+    rig.now += Duration::from_millis(100);
+    assert_eq!(text_sent(&rig.model(caller_said(""))), None);
+}
