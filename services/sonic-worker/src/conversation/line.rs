@@ -2,9 +2,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{
-    Conversation, Key, LegEnd, Output, Phase, heard::Piece, keypad::Pressed, notes, patience::Due, voice::Change,
-};
+use super::{Conversation, Key, LegEnd, Output, Phase, heard::Piece, keypad::Pressed, patience::Due, voice::Change};
 use crate::{
     calls::{NextStep, Outcome},
     mulaw,
@@ -83,7 +81,7 @@ impl Conversation {
         let Some(due) = self.patience.due(now) else { return };
         match due {
             // Nothing is owed for it: a model that does not say it aloud has not stalled.
-            Due::Ask | Due::Warn { .. } => due.told().into_iter().for_each(|text| self.tell(&notes::told(&[text]))),
+            Due::Ask | Due::Warn { .. } => self.tell_in_notes(due.told().into_iter().collect(), now),
             Due::End => {
                 let say = Some(self.agent.farewell_silence.clone());
                 self.finish(Outcome::CallerSilent, NextStep::HangUp { say }, now);

@@ -57,11 +57,15 @@ impl Conversation {
         let agent_is_quiet = !self.debt.is_open() && self.playback.is_heard_out();
         let notes = self.notes.due(caller_is_quiet && agent_is_quiet, now);
         if !notes.is_empty() {
-            let told = told(&notes);
-            self.tell(&told);
+            self.tell_in_notes(notes, now);
             self.debt.caller_said(now);
-            self.turns.model_was_told(notes, told, now);
         }
+    }
+
+    /// Tells the model these texts, and the record that nobody said them.
+    pub(super) fn tell_in_notes(&mut self, notes: Vec<String>, now: Instant) {
+        self.tell(&told(&notes));
+        self.turns.noted(notes, now);
     }
 }
 

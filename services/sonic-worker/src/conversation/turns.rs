@@ -92,9 +92,8 @@ impl Turns {
         self.begin_caller_turn(TurnKind::Digits, keys, now);
     }
 
-    /// The model was told these notes, in these words.
-    pub(super) fn model_was_told(&mut self, notes: Vec<String>, told: String, now: Instant) {
-        self.sent(told);
+    /// The model was told these notes.
+    pub(super) fn noted(&mut self, notes: Vec<String>, now: Instant) {
         self.agent_turn_ended();
         let at = self.time.at(now);
         let turn = |note| Waiting::Caller(Turn::plain(Speaker::System, TurnKind::Note, note, at));
