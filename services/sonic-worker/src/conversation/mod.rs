@@ -9,7 +9,7 @@
 //!    └─refused, leg lost───────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Within `Live`, one model session follows another ([`handover`]):
+//! Within `Live`, one model session follows another (`handover`):
 //!
 //! ```text
 //!          pause ◀──failed── opening ──▶ ready ──boundary, loss──▶ current ──▶ former ──proof, 10 s──▶ ending ──▶ gone
