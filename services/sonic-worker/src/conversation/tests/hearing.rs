@@ -170,6 +170,6 @@ fn what_is_not_settled_yet_is_told_as_far_as_it_will_have_been_heard() {
     assert_eq!(texts(&rig, 1_900), ["One two three four.", "hello", ""]);
     rig.model(interrupted());
     assert_eq!(texts(&rig, 1_900), ["One", "hello", ""], "what was cut is not played any more");
-    rig.later(1_000);
+    rig.later(3_000);
     assert_eq!((texts(&rig, 1_900), rig.turns().len()), (vec![], 3), "it was not taken out before");
 }
