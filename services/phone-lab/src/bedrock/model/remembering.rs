@@ -48,8 +48,7 @@ impl Memory {
     /// What is still to be said of an answer that broke off, if this text asks for that; `nothing_left` if that is
     /// nothing. None if it asks for something else, or the history does not end with the beginning of an answer.
     fn rest(&self, script: &Script, text: &str) -> Option<String> {
-        let asked = !self.passed && text.to_lowercase().contains("go on");
-        let (last, before) = self.messages.split_last().filter(|_| asked)?;
+        let (last, before) = self.messages.split_last().filter(|_| self.is_asked(text))?;
         let said = (last.by == Speaker::Assistant).then(|| bare(&last.text))?;
         let greeting = script.greeting().filter(|_| before.len() <= 1).map(str::to_owned);
         let answers = before.last().into_iter().flat_map(|asked| endings(&asked.text)).map(|asked| {
@@ -59,6 +58,17 @@ impl Memory {
         });
         let rest = greeting.into_iter().chain(answers).find_map(|whole| after(&whole, &said))?;
         if rest.is_empty() { Some(script.nothing_left().unwrap_or_default().to_owned()) } else { Some(rest) }
+    }
+
+    /// What the caller had said last, if this text asks for an answer to it.
+    fn unanswered(&self, text: &str) -> Option<&str> {
+        let last = self.messages.last().filter(|last| last.by == Speaker::User && self.is_asked(text))?;
+        Some(&last.text)
+    }
+
+    /// Whether this text asks to go on where the history ends.
+    fn is_asked(&self, text: &str) -> bool {
+        !self.passed && text.to_lowercase().contains("go on")
     }
 
     /// What is said to results of tools that this text tells, if an answer in the history waits for them.
@@ -96,6 +106,7 @@ impl Model {
         if let Some(rest) = remembered {
             return say(&rest);
         }
+        let text = self.memory.unanswered(text).unwrap_or(text);
         let reaction = script.react_to_text(text);
         self.speeches += script.speeches_in(self.speeches, text);
         self.react(reaction)
@@ -230,8 +241,9 @@ dialogue:
     }
 
     #[test]
-    fn only_a_history_that_ends_with_the_assistant_is_gone_on_from_and_only_at_first() {
-        assert!(memory(&[(Speaker::User, "story")]).rest(&script(), "go on").is_none());
+    fn a_history_is_gone_on_from_at_first_only() {
+        let unanswered = memory(&[(Speaker::User, "story")]);
+        assert_eq!((unanswered.rest(&script(), "go on"), unanswered.unanswered("go on")), (None, Some("story")));
         assert!(memory(&[]).rest(&script(), "go on").is_none());
         let mut told = memory(&[(Speaker::User, "story"), (Speaker::Assistant, "once")]);
         assert!(told.rest(&script(), "and then?").is_none());

@@ -31,6 +31,8 @@ pub(super) struct Ears {
 /// A word of the caller.
 struct Said {
     utterance: usize,
+    /// It is a whole recording.
+    recorded: bool,
     text: String,
     heard: bool,
 }
@@ -85,8 +87,9 @@ fn end(utterance: &Utterance) -> Duration {
 fn words_said(call: &CallReport) -> Vec<Said> {
     let mut words = Vec::new();
     for (utterance, said) in call.said.iter().enumerate() {
-        let mut add = |text: &str| words.push(Said { utterance, text: text.to_owned(), heard: false });
-        if is_recording(said) {
+        let recorded = !said.pcm.is_empty() && !are_words(&said.pcm);
+        let mut add = |text: &str| words.push(Said { utterance, recorded, text: text.to_owned(), heard: false });
+        if recorded {
             add(&said.text);
         } else {
             tones::fold(&said.text).split_whitespace().for_each(add);
@@ -95,16 +98,12 @@ fn words_said(call: &CallReport) -> Vec<Said> {
     words
 }
 
-fn is_recording(said: &Utterance) -> bool {
-    !said.pcm.is_empty() && !are_words(&said.pcm)
-}
-
 /// Finds what was heard among what was said by then, the latest first, and marks it; says in which utterance it ends.
 fn find(call: &CallReport, said: &mut [Said], heard: &HeardUtterance, at: Duration) -> Option<usize> {
     let begun = |word: &Said| call.said[word.utterance].at <= at;
     let known = said.iter().position(|word| !begun(word)).unwrap_or(said.len());
     if !heard.pcm.is_empty() && !are_words(&heard.pcm) {
-        let words = (0..known).rev().filter(|&word| is_recording(&call.said[said[word].utterance]));
+        let words = (0..known).rev().filter(|&word| said[word].recorded);
         let whole = |&word: &usize| recording_in(&call.said[said[word].utterance], heard).is_some();
         if let Some(word) = words.clone().find(whole) {
             said[word].heard = true;

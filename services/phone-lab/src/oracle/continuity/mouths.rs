@@ -57,6 +57,16 @@ enum Excuse {
     Late,
 }
 
+impl Excuse {
+    /// Of two sentences of which one was not heard it is rather the one that nobody has to go on with.
+    fn weight(self) -> usize {
+        match self {
+            Self::Gone => 2,
+            Self::None | Self::Interrupted | Self::HungUp | Self::Late => 1,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Cause {
     /// This utterance of the caller, by sound or as text.
@@ -222,7 +232,7 @@ struct Heard {
 struct Step {
     from: usize,
     heard: usize,
-    /// Characters that are missing so far.
+    /// Characters that are missing so far, weighed.
     missing: usize,
 }
 
@@ -250,7 +260,8 @@ impl Heard {
             for (&from, &missing) in &here {
                 for heard in self.ways(sentence, from) {
                     let to = from + heard;
-                    let step = Step { from, heard, missing: missing + sentence.text.len() - heard };
+                    let unheard = (sentence.text.len() - heard) * sentence.excuse.weight();
+                    let step = Step { from, heard, missing: missing + unheard };
                     let best = next.entry(to).or_insert(step);
                     if step.missing < best.missing {
                         *best = step;

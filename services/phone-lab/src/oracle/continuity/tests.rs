@@ -182,6 +182,16 @@ fn what_a_session_begins_after_it_was_replaced_need_not_be_heard() {
 }
 
 #[test]
+fn of_one_sentence_of_two_sessions_that_which_has_to_be_heard_was() {
+    let mut rig = Rig::new();
+    rig.session(0, 13_000).session(10_000, 15_000).session(13_450, 59_000);
+    rig.turn(0, 1000, "one", 1000).turn(1, 12_000, "two", 1000).turn(2, 20_000, "three", 1000);
+    rig.hears(0, 12_370, "two").says(0, 12_980, "you said two.");
+    let judged = rig.judged();
+    assert_eq!((judged.reasons, judged.unheard_after_replacement), (Vec::new(), 1));
+}
+
+#[test]
 fn a_sentence_that_breaks_off_with_its_session_must_be_gone_on_with() {
     let lost = || {
         let mut rig = Rig::new();

@@ -38,6 +38,15 @@ fn a_session_with_history_says_the_rest_of_an_answer_that_broke_off() {
 }
 
 #[test]
+fn words_that_had_no_answer_are_answered_when_the_model_is_asked_to_go_on() {
+    let mut rig = after(SCRIPT, &[(Speaker::User, "cancel it")]);
+    rig.silence(100 * MS);
+    rig.input(Input::LiveText("Please go on.".into()));
+    rig.wait(2000 * MS);
+    assert_eq!(rig.events()[2], "one moment.");
+}
+
+#[test]
 fn the_result_of_a_tool_of_another_session_is_answered() {
     let mut rig = after(SCRIPT, &[(Speaker::User, "cancel it"), (Speaker::Assistant, "one moment.")]);
     rig.silence(100 * MS);
