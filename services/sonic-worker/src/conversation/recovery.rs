@@ -22,6 +22,8 @@ pub(super) struct Recovery {
     shortened: u32,
     /// Not forgotten when a session works: what was blocked is still a part of what was said.
     rephrased: u32,
+    /// The last exchange was blocked.
+    blocked: bool,
 }
 
 /// What is to be done about a failure.
@@ -43,6 +45,7 @@ impl Recovery {
     pub(super) fn failed(&mut self, failure: Failure, entropy: &mut Entropy) -> Plan {
         self.failures += 1;
         let remedy = failure.remedy();
+        self.blocked |= remedy == Remedy::Rephrase;
         let tries = match remedy {
             Remedy::Rephrase => Some(&mut self.rephrased),
             Remedy::Shorten => Some(&mut self.shortened),
@@ -86,6 +89,6 @@ impl Recovery {
 
     /// Whether the next session must not be told the last exchange: it was blocked.
     pub(super) fn leaves_out_the_last_exchange(&self) -> bool {
-        self.rephrased > 0 && self.failures > 0
+        self.blocked
     }
 }

@@ -112,7 +112,8 @@ pub(super) struct Former {
 
 impl Former {
     pub(super) fn new(session: ModelSession, limits: &Limits, now: Instant) -> Self {
-        let last = session.asked_at + (limits.renewal_deadline() + limits.session_limit) / 2;
+        let by_age = session.asked_at + (limits.renewal_deadline() + limits.session_limit) / 2;
+        let last = session.expires().map_or(by_age, |(at, margin)| by_age.min(at - margin / 8));
         Self { until: last.min(now + PROVEN_WITHIN).max(now), session, told: Vec::new(), understood_at: None }
     }
 

@@ -266,6 +266,24 @@ fn a_session_is_left_before_its_credentials_expire() {
 }
 
 #[test]
+fn a_session_that_was_left_is_closed_before_its_credentials_expire() {
+    let mut rig = Rig::opening();
+    rig.outputs();
+    let first = rig.session.unwrap();
+    let expire = rig.now + Duration::from_secs(8);
+    rig.handle(Input::StreamOpened { session: first, credentials_expire: Some(expire) });
+    rig.model(says_for("Hello.", 160));
+    rig.handle(Input::Heard { sample: 160, epoch: 0 });
+    rig.reach_deadline(Duration::from_secs(8));
+    let mut outputs = rig.opened();
+    assert_eq!(switches(&outputs), 1, "{outputs:?}");
+    while !outputs.contains(&Output::EndInput(first)) {
+        outputs = rig.reach_deadline(Duration::from_secs(8));
+    }
+    assert!(rig.now < expire, "{:?} too late", rig.now - expire);
+}
+
+#[test]
 fn nothing_is_renewed_while_the_agent_says_goodbye() {
     let mut rig = before_renewal();
     rig.model([wants("hang_up", json!({}))]);

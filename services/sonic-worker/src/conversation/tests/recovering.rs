@@ -216,6 +216,10 @@ fn what_was_blocked_is_left_out_once_and_the_second_time_it_is_over() {
     let told = texts(&next_after(&mut rig, Failure::Filtered));
     assert_eq!(told, ["USER: hi", "ASSISTANT: Hello.", "user: Sorry, could you say that again?"]);
     rig.model(says_for("How can I help?", 160));
+    rig.model(caller_said("cancel it"));
+    let told = texts(&next_after(&mut rig, Failure::Reset));
+    assert_eq!(told.last().map(String::as_str), Some("user: cancel it"), "another failure has nothing to do with it");
+    rig.model(says_for("It is cancelled.", 160));
     assert_eq!(rig.ended(Some(Failure::Filtered))[0], Output::Next(Agent::demo().hand_over()));
 }
 
