@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use phone_lab::{
-    bedrock::{self, ExceptionKind, Fault, Moment, Refusal, Script},
+    bedrock::{self, Fault, Moment, Refusal, Script},
     pair::Pair,
     twilio::{CallEnd, CallOptions, CallReport},
 };
