@@ -5,7 +5,7 @@ use crate::support::{good, play, scenario, told};
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_expire_in_mid_call_are_followed_by_new_ones_before() {
     // Sessions whose credentials expire are ended, and that would be a violation.
-    let scenario = scenario("credentials_last: 12s\ntoken_expiry: exception", "", 18, "switches: 3");
+    let scenario = scenario("credentials_last: 8s\ntoken_expiry: exception", "", 12, "switches: 3");
     let played = play(scenario, &[], 1).await;
     let figures = good(&played);
     assert_eq!((figures.losses, played.call.refusals.len()), (0, 0), "{}", told(&played));
@@ -14,7 +14,7 @@ async fn credentials_that_expire_in_mid_call_are_followed_by_new_ones_before() {
 async fn a_region_is_lost(how: &str) {
     let model = format!("faults_in_turn: ['outage={how}@3s']");
     let played =
-        play(scenario("second_region: us-west-2", &model, 8, "losses: 1"), &[("SESSION_STALL_AFTER", "2s")], 1);
+        play(scenario("second_region: us-west-2", &model, 5, "losses: 1"), &[("SESSION_STALL_AFTER", "2s")], 1);
     let played = played.await;
     good(&played);
     let sessions = played.call.sessions.as_deref().unwrap();
