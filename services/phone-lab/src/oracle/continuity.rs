@@ -44,6 +44,8 @@ pub struct Continuity {
     pub sentences_lost_to_caller: usize,
     /// Sentences that broke off, or were not heard, and were gone on with.
     pub resumed: usize,
+    /// Sentences that broke off, and that the caller did not wait for any more when there was a session again.
+    pub talked_over: usize,
     /// Sentences that a session began after it was replaced, and that the caller did not hear.
     pub unheard_after_replacement: usize,
     /// Utterances of the caller that two sessions answered, and sentences that two sessions said.
@@ -107,6 +109,7 @@ pub fn continuity(
         words_lost_to_agent: ears.lost,
         sentences_lost_to_caller: mouths.lost,
         resumed: mouths.resumed,
+        talked_over: mouths.talked_over,
         unheard_after_replacement: mouths.late,
         said_twice: mouths.twice,
         deaf_sessions: ears.deaf,

@@ -10,7 +10,7 @@ use crate::{
     bedrock::{SaidUtterance, SessionEnd},
     oracle::{CUT, TOGETHER, squeezed},
     tones,
-    twilio::{CallEnd, CallReport, Happening},
+    twilio::{CallEnd, CallReport, Happening, Utterance},
 };
 
 /// Samples in a millisecond.
@@ -25,6 +25,7 @@ const PLAYED_LATE: Duration = Duration::from_secs(1);
 pub(super) struct Mouths {
     pub(super) lost: usize,
     pub(super) resumed: usize,
+    pub(super) talked_over: usize,
     pub(super) late: usize,
     pub(super) twice: usize,
     pub(super) reasons: Vec<String>,
@@ -89,7 +90,11 @@ pub(super) fn compare(call: &CallReport, lives: &Lives<'_>, ears: &Ears, others:
     for (nth, sentence) in sentences.iter().enumerate() {
         let is_whole = lengths[nth] == sentence.text.len();
         match sentence.excuse {
-            Excuse::Gone if !is_whole => mouths.note_broken(&sentences, nth, lengths[nth]),
+            Excuse::Gone if !is_whole => {
+                let life = &lives.current[sentence.life];
+                let went_on = |said: &Utterance| said.at > sentence.at && Some(said.at) < life.replaced;
+                mouths.note_broken(&sentences, nth, lengths[nth], call.said.iter().any(went_on));
+            }
             Excuse::Late if !is_whole => mouths.late += 1,
             Excuse::None | Excuse::Interrupted | Excuse::HungUp | Excuse::Gone | Excuse::Late => {}
         }
@@ -99,13 +104,16 @@ pub(super) fn compare(call: &CallReport, lives: &Lives<'_>, ears: &Ears, others:
 }
 
 impl Mouths {
-    fn note_broken(&mut self, sentences: &[Sentence<'_>], nth: usize, heard: usize) {
+    /// `went_on` is whether the caller did not wait for who should have gone on.
+    fn note_broken(&mut self, sentences: &[Sentence<'_>], nth: usize, heard: usize, went_on: bool) {
         let broken = &sentences[nth];
         let rest = unheard_words(&broken.said.text, heard);
         let later = sentences[nth + 1..].iter().filter(|later| later.life > broken.life);
         let goes_on = |later: &Sentence<'_>| words(&later.said.text).ends_with(&rest);
         if later.into_iter().any(goes_on) {
             self.resumed += 1;
+        } else if went_on {
+            self.talked_over += 1;
         } else {
             self.lost += 1;
             self.reasons.push(format!(

@@ -220,6 +220,20 @@ fn a_sentence_that_breaks_off_with_its_session_must_be_gone_on_with() {
 }
 
 #[test]
+fn a_caller_who_does_not_wait_for_the_next_session_has_talked_over_what_broke_off() {
+    let mut rig = Rig::new();
+    rig.session(0, 0).session(6000, 59_000).lose(0, 2500);
+    rig.caller_says(1000, "story").hears(0, 1500, "story");
+    rig.says(0, 2000, "once upon a time there was a fox.").caller_hears(2100, "once upon a ti\u{fffd}");
+    assert!(rig.reason().contains("no later session"));
+    rig.turn(1, 6500, "two", 1000);
+    assert!(rig.reason().contains("no later session"), "there was one by then");
+    rig.caller_says(5000, "hello").hears(1, 6100, "hello");
+    let judged = rig.judged();
+    assert_eq!((judged.reasons, judged.talked_over), (Vec::new(), 1));
+}
+
+#[test]
 fn a_sentence_that_had_been_played_when_its_session_was_lost_has_no_excuse() {
     let mut rig = Rig::new();
     rig.session(0, 0).session(9100, 59_000).lose(0, 9000);
