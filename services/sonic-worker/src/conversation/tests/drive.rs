@@ -23,8 +23,19 @@ struct Driver {
 
 impl Driver {
     fn new(seed: u64) -> Self {
+        // Short, so that much happens in little time.
+        let limits = Limits {
+            renew_after: Duration::from_secs(15),
+            session_limit: Duration::from_secs(30),
+            stall_after: Duration::from_secs(3),
+            silence_ask_after: Duration::from_secs(5),
+            silence_end_after: Duration::from_secs(5),
+            call_limit: Duration::from_secs(100),
+            call_limit_warning: Duration::from_secs(10),
+        };
+        let tools = Tools::built_in(offhook_hosting::clock::Clock).specs(true);
         let mut driver = Self {
-            rig: Rig::opening(),
+            rig: Rig::with_limits(tools, limits, Rig::opening().now),
             dice: Entropy::from_seed(seed),
             streams: BTreeMap::new(),
             finished: false,
@@ -84,7 +95,7 @@ impl Driver {
     }
 
     fn step(&mut self) {
-        let pause = if self.dice.between(0, 200) == 0 { 20_000 } else { 60 };
+        let pause = if self.dice.between(0, 2_000) == 0 { 20_000 } else { 60 };
         self.rig.now += Duration::from_millis(self.dice.between(0, pause));
         while let Some(due) = self.rig.conversation.poll_deadline().filter(|due| *due <= self.rig.now) {
             let now = std::mem::replace(&mut self.rig.now, due);
