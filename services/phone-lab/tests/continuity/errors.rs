@@ -13,7 +13,7 @@ async fn one_session_in_ten_may_break_at_random_and_no_word_is_lost() {
     let likely = faults.map(|fault| format!("{{ fault: '{fault}', probability: 0.04 }}")).join(", ");
     let calls = (1..=4).map(|seed| {
         let model = format!("session_limit: 12s\n  faults: [{likely}]");
-        tokio::spawn(play(scenario("", &model, 12, "switches: 3"), &RENEWAL, seed))
+        tokio::spawn(play(scenario("", &model, 11, "switches: 3"), &RENEWAL, seed))
     });
     let mut losses = 0;
     for call in calls.collect::<Vec<_>>() {
@@ -40,7 +40,7 @@ const ENDS: [[&str; 3]; 9] = [
 async fn in_turn(faults: [&str; 3]) {
     let every_second = faults.map(|fault| format!("none, {fault}")).join(", ");
     let model = format!("session_limit: 12s\n  faults_in_turn: [{every_second}]");
-    let played = play(scenario("", &model, 12, ""), &RENEWAL, 1).await;
+    let played = play(scenario("", &model, 11, ""), &RENEWAL, 1).await;
     let sessions = played.call.sessions.as_ref().unwrap().len();
     let figures = good(&played);
     assert!(sessions > 2 * faults.len(), "not all of {faults:?} could strike: {figures:?}");
@@ -58,7 +58,7 @@ async fn every_error_is_survived_one_after_the_other() {
 async fn starts_that_are_refused_or_late_are_survived() {
     let model = "session_limit: 12s\n  faults_in_turn: [none, refuse=internal, refuse=unavailable, none, \
                  refuse=model-not-ready, none, slow-answer=1s, refuse=throttled, none, never-answer]";
-    let played = play(scenario("", model, 12, "switches: 2"), &RENEWAL, 1).await;
+    let played = play(scenario("", model, 11, "switches: 2"), &RENEWAL, 1).await;
     good(&played);
     let refusals = &played.call.refusals;
     assert!(refusals.len() >= 4, "{refusals:?}");

@@ -9,7 +9,7 @@ const CALLS: u64 = 6;
 async fn sixty_switches_lose_no_word_say_nothing_twice_and_are_hardly_heard() {
     let calls = (0..CALLS).map(|seed| {
         // The worker takes the limit for shorter than it is, since this machine may be slow.
-        let scenario = scenario("", "session_limit: 6s", 13, "switches: 10");
+        let scenario = scenario("", "session_limit: 6s", 12, "switches: 10");
         tokio::spawn(play(scenario, &[("SESSION_RENEW_AFTER", "2s"), ("SESSION_LIMIT", "4s")], seed))
     });
     let mut added = Vec::new();
