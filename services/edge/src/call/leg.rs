@@ -321,8 +321,10 @@ impl Leg {
                 self.uplink.push_audio(mulaw);
             }
             (Phase::Attaching { .. } | Phase::Live, Inbound::Dtmf(key)) => self.uplink.push_key(key),
-            // The conversation is over: what the caller does while its last words play concerns nobody.
-            (Phase::Finishing { .. }, Inbound::Media(_) | Inbound::Dtmf(_)) => {}
+            // The conversation is over: what the caller does while its last words play concerns nobody. How much of them
+            // was heard still goes by the caller's audio.
+            (Phase::Finishing { .. }, Inbound::Media(mulaw)) => self.playout.caller_sent(mulaw.len()),
+            (Phase::Finishing { .. }, Inbound::Dtmf(_)) => {}
             (Phase::Live | Phase::Finishing { .. }, Inbound::Mark(name)) => {
                 for heard in self.playout.echoed(&name) {
                     self.tell_heard(heard);

@@ -246,6 +246,19 @@ fn a_caller_who_hangs_up_has_heard_what_was_played_until_then() {
 }
 
 #[test]
+fn a_caller_who_hangs_up_in_the_last_words_has_heard_what_was_played_of_them() {
+    let mut rig = Rig::live();
+    rig.worker(speak(0, 1600, 0));
+    rig.worker(Message::Next(Next { step: None }));
+    rig.written();
+    rig.twilio(&echo("0:160"));
+    rig.twilio(&media(&[0xff; 160]));
+    rig.twilio(&stop());
+    let heard = |sample| ToWorker::Heard(Heard { sample, epoch: 0 });
+    assert_eq!(rig.told_worker(), [heard(320), ended(EndedReason::Stopped)]);
+}
+
+#[test]
 fn after_next_the_socket_closes_once_all_was_heard() {
     let mut rig = Rig::live();
     rig.worker(speak(0, 1600, 0));

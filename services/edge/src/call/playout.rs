@@ -107,7 +107,7 @@ impl Playout {
             return false;
         }
         let (played, before) = (std::mem::take(&mut self.played), self.epoch);
-        let begins = played.written().unwrap_or(0);
+        let begins = played.written().unwrap_or(self.begins);
         let (clock, dropped) = (self.clock, self.dropped);
         let (cleared, mark_due) = (Some(Cleared::new(before, played)), Some(begins));
         *self = Self { epoch, clear_due: true, begins, mark_due, cleared, clock, dropped, ..Self::default() };

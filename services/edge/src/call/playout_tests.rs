@@ -107,6 +107,17 @@ fn the_mark_behind_the_clear_tells_where_the_audio_stopped_if_no_other_does() {
 }
 
 #[test]
+fn an_epoch_in_which_nothing_was_written_does_not_set_the_positions_back() {
+    let mut playout = Playout::default();
+    playout.speak(speak(0, 960, 0));
+    drain(&mut playout, start());
+    playout.hush(1);
+    playout.hush(2);
+    assert_eq!(drain(&mut playout, start()), ["clear", "mark 2:960"]);
+    assert_eq!(echoed(&mut playout, "2:960"), heard(960, 2));
+}
+
+#[test]
 fn when_the_stream_stops_the_clock_tells_more_than_the_last_mark() {
     let mut playout = Playout::default();
     playout.speak(speak(0, 1600, 0));
