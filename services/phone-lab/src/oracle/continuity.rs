@@ -4,7 +4,7 @@
 //! - Every sentence of a session was heard by the caller to its end. One that breaks off where its session was lost or
 //!   replaced must be gone on with by a later one; what a session begins to say after it was replaced need not be heard.
 //!   What the caller interrupts, or leaves in, may break off.
-//! - Nothing that the caller said was answered twice, and nothing was said twice.
+//! - Nothing that the caller said was answered twice, or given twice to one session, and nothing was said twice.
 //! - No session was deaf, and none broke a rule.
 //!
 //! A session is *current* from its first audio to that of the next. A change is a *switch* if the session before could
@@ -48,7 +48,8 @@ pub struct Continuity {
     pub talked_over: usize,
     /// Sentences that a session began after it was replaced, and that the caller did not hear.
     pub unheard_after_replacement: usize,
-    /// Utterances of the caller that two sessions answered, and sentences that two sessions said.
+    /// Utterances of the caller that two sessions answered, or that one was given to hear twice, and sentences that two
+    /// sessions said.
     pub said_twice: usize,
     /// Sessions that were current while the caller said something, and heard none of it.
     pub deaf_sessions: usize,
@@ -111,7 +112,7 @@ pub fn continuity(
         resumed: mouths.resumed,
         talked_over: mouths.talked_over,
         unheard_after_replacement: mouths.late,
-        said_twice: mouths.twice,
+        said_twice: mouths.twice + ears.again,
         deaf_sessions: ears.deaf,
         violations: violations.len(),
         answer_ms: silence.answer,

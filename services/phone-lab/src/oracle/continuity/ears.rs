@@ -24,6 +24,8 @@ pub(super) struct Ears {
     /// it is several.
     pub(super) causes: Vec<Vec<Option<usize>>>,
     pub(super) lost: usize,
+    /// Utterances that a session heard of which it had heard some already.
+    pub(super) again: usize,
     pub(super) deaf: usize,
     pub(super) reasons: Vec<String>,
 }
@@ -34,7 +36,16 @@ struct Said {
     /// It is a whole recording.
     recorded: bool,
     text: String,
-    heard: bool,
+    /// The last session that heard it, by its number.
+    heard_by: Option<usize>,
+}
+
+/// What was heard, among what was said.
+struct Found {
+    /// The utterance in which it ends.
+    cause: usize,
+    /// The session had heard some of it already.
+    again: bool,
 }
 
 pub(super) fn compare(call: &CallReport, lives: &Lives<'_>) -> Ears {
@@ -46,10 +57,15 @@ pub(super) fn compare(call: &CallReport, lives: &Lives<'_>) -> Ears {
         let mut causes = Vec::new();
         for (nth, heard) in life.session.heard.iter().enumerate() {
             let at = life.heard.get(nth).copied().unwrap_or(Duration::MAX);
-            let cause = find(call, &mut said, heard, at);
-            if cause.is_none() {
-                ears.reasons.push(format!("session {} heard {:?}, which nobody said", life.number, heard.text));
-            }
+            let found = find(call, &mut said, heard, life.number, at);
+            let wrong = match &found {
+                None => Some("which nobody said"),
+                Some(Found { again: true, .. }) => Some("which it had heard already"),
+                Some(Found { again: false, .. }) => None,
+            };
+            ears.again += usize::from(found.as_ref().is_some_and(|found| found.again));
+            ears.reasons.extend(wrong.map(|wrong| format!("session {} heard {:?}, {wrong}", life.number, heard.text)));
+            let cause = found.map(|found| found.cause);
             pauses.extend(cause.and_then(|cause| at.checked_sub(end(&call.said[cause]))));
             causes.push(cause);
         }
@@ -65,7 +81,7 @@ pub(super) fn compare(call: &CallReport, lives: &Lives<'_>) -> Ears {
         }
     }
     for (nth, utterance) in call.said.iter().enumerate() {
-        let lost: Vec<_> = said.iter().filter(|word| word.utterance == nth && !word.heard).collect();
+        let lost: Vec<_> = said.iter().filter(|word| word.utterance == nth && word.heard_by.is_none()).collect();
         if !lost.is_empty() && !ends_with_the_call(utterance, call) && !said_to_somebody_else(utterance, call) {
             ears.lost += lost.len();
             let words: Vec<_> = lost.iter().map(|word| word.text.as_str()).collect();
@@ -88,7 +104,7 @@ fn words_said(call: &CallReport) -> Vec<Said> {
     let mut words = Vec::new();
     for (utterance, said) in call.said.iter().enumerate() {
         let recorded = !said.pcm.is_empty() && !are_words(&said.pcm);
-        let mut add = |text: &str| words.push(Said { utterance, recorded, text: text.to_owned(), heard: false });
+        let mut add = |text: &str| words.push(Said { utterance, recorded, text: text.to_owned(), heard_by: None });
         if recorded {
             add(&said.text);
         } else {
@@ -98,27 +114,41 @@ fn words_said(call: &CallReport) -> Vec<Said> {
     words
 }
 
-/// Finds what was heard among what was said by then, the latest first, and marks it; says in which utterance it ends.
-fn find(call: &CallReport, said: &mut [Said], heard: &HeardUtterance, at: Duration) -> Option<usize> {
+/// Finds what this session heard among what was said by then, the latest first, what it has not heard yet before what it
+/// has, and marks it.
+fn find(call: &CallReport, said: &mut [Said], heard: &HeardUtterance, session: usize, at: Duration) -> Option<Found> {
     let begun = |word: &Said| call.said[word.utterance].at <= at;
     let known = said.iter().position(|word| !begun(word)).unwrap_or(said.len());
     if !heard.pcm.is_empty() && !are_words(&heard.pcm) {
         let words = (0..known).rev().filter(|&word| said[word].recorded);
         let whole = |&word: &usize| recording_in(&call.said[said[word].utterance], heard).is_some();
-        if let Some(word) = words.clone().find(whole) {
-            said[word].heard = true;
-            return Some(said[word].utterance);
+        let is_new = |word: &usize| said[*word].heard_by != Some(session);
+        let mut wholes = words.clone().filter(whole);
+        if let Some(word) = wholes.clone().find(is_new).or_else(|| wholes.next()) {
+            return Some(mark(&mut said[word..=word], &[], session));
         }
         let mut parts = words.filter(|&word| is_part(&call.said[said[word].utterance], heard));
-        return parts.next().map(|word| said[word].utterance);
+        return parts.next().map(|word| Found { cause: said[word].utterance, again: false });
     }
     let text = heard.text.trim_matches([CUT, ' ']).to_owned();
     let words: Vec<&str> = text.split_whitespace().collect();
-    let from = (0..known.checked_sub(words.len())? + 1).rev().find(|&from| stands_at(&said[from..], &words))?;
-    for (nth, word) in words.iter().enumerate() {
-        said[from + nth].heard |= said[from + nth].text == *word;
+    let last = words.len().checked_sub(1)?;
+    let mut places = (0..known.checked_sub(words.len())? + 1).rev().filter(|&from| stands_at(&said[from..], &words));
+    let is_new = |from: &usize| said[*from..=from + last].iter().all(|word| word.heard_by != Some(session));
+    let from = places.clone().find(is_new).or_else(|| places.next())?;
+    Some(mark(&mut said[from..=from + last], &words, session))
+}
+
+/// This session heard these words, the first and the last maybe in part. No words are a whole recording.
+fn mark(said: &mut [Said], words: &[&str], session: usize) -> Found {
+    let mut found = Found { cause: 0, again: false };
+    for (nth, said) in said.iter_mut().enumerate() {
+        found.cause = said.utterance;
+        if words.get(nth).is_none_or(|word| said.text == *word) {
+            found.again |= said.heard_by.replace(session) == Some(session);
+        }
     }
-    Some(said[from + words.len().checked_sub(1)?].utterance)
+    found
 }
 
 /// Whether the words stand there; the first and the last may be part of a word.

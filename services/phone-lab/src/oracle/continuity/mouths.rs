@@ -68,12 +68,22 @@ impl Excuse {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     /// This utterance of the caller, by sound or as text.
     Utterance(usize),
     /// Something else that was said after this utterance had begun, if any had.
     Since(Option<usize>),
+}
+
+impl Cause {
+    /// The utterance after which it was said.
+    fn after(self) -> Option<usize> {
+        match self {
+            Self::Utterance(utterance) => Some(utterance),
+            Self::Since(utterance) => utterance,
+        }
+    }
 }
 
 pub(super) fn compare(call: &CallReport, lives: &Lives<'_>, ears: &Ears, others: &[String]) -> Mouths {
@@ -129,10 +139,10 @@ impl Mouths {
         let whole = || sentences.iter().zip(lengths).filter(|(sentence, length)| sentence.text.len() == **length);
         // Which session was the first to answer, and to say.
         let mut answered: BTreeMap<usize, usize> = BTreeMap::new();
-        let mut said: BTreeMap<(Cause, &str), usize> = BTreeMap::new();
+        let mut said: BTreeMap<(Option<usize>, &str), usize> = BTreeMap::new();
         let mut twice: Vec<(usize, &str)> = Vec::new();
         for (sentence, _) in whole() {
-            let same = *said.entry((sentence.cause, &sentence.text)).or_insert(sentence.life);
+            let same = *said.entry((sentence.cause.after(), &sentence.text)).or_insert(sentence.life);
             let first = match sentence.cause {
                 Cause::Utterance(utterance) => *answered.entry(utterance).or_insert(sentence.life),
                 Cause::Since(_) => same,

@@ -259,6 +259,26 @@ fn what_two_sessions_answer_is_found() {
     text.turn(0, 3000, "one", 1000);
     text.reads(1, 5100, "one").says(1, 5500, "you said one.").caller_hears(5600, "you said one.");
     assert!(text.reason().contains("had been answered"), "so are words that came as text");
+    let mut asked = Rig::new();
+    asked.session(0, 11_000).session(5000, 59_000);
+    asked.turn(0, 3000, "one", 1000);
+    asked.reads(1, 5100, "Please go on.").says(1, 5500, "you said one.").caller_hears(5600, "you said one.");
+    assert!(asked.reason().contains("had been answered"), "so is an answer that something else asked for");
+}
+
+#[test]
+fn what_one_session_is_given_to_hear_twice_is_found() {
+    let mut rig = Rig::switched();
+    rig.hears(1, 13_000, "two").says(1, 13_600, "you said two.").caller_hears(13_700, "you said two.");
+    assert!(rig.reason().contains("session 2 heard \"two\", which it had heard already"), "{}", rig.reason());
+    assert_eq!(rig.judged().said_twice, 1);
+    let mut repeated = Rig::switched();
+    repeated.caller_says(30_000, "yes").caller_says(30_200, "yes").hears(1, 30_600, "yes").hears(1, 30_700, "yes");
+    assert_eq!(repeated.judged().reasons, [""; 0], "the caller said it twice");
+    let mut parts = Rig::switched();
+    parts.caller_says(30_000, "once upon a time").hears(1, 30_500, "once up").hears(1, 30_900, "on a time");
+    let reasons = parts.judged().reasons;
+    assert!(!reasons.iter().any(|reason| reason.contains("already")), "{reasons:?}");
 }
 
 #[test]
