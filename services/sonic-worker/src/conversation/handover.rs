@@ -195,7 +195,11 @@ impl Conversation {
     fn due(&self, messages: &mut Vec<Message>) -> Option<String> {
         match self.debt.due() {
             Due::Greeting if !self.voice.is_unheard() => Some(self.agent.opening_text().to_owned()),
-            Due::Rest if !self.voice.is_unheard() => Some(GO_ON.to_owned()),
+            Due::Rest if !self.voice.is_unheard() => Some(match messages.last() {
+                // Of what was begun nothing will be heard.
+                Some(last) if last.role == HistoryRole::User => take_last_words(messages).join(" "),
+                Some(_) | None => GO_ON.to_owned(),
+            }),
             Due::Answer { texts, .. } if self.voice.is_unheard() => {
                 messages.extend(texts.into_iter().map(Message::user));
                 None

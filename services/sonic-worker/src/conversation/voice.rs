@@ -18,8 +18,8 @@ const QUIET: u32 = 200;
 const ABOVE_NOISE: u32 = 3;
 /// Shorter sounds are clicks.
 const SHORTEST_FRAMES: u32 = 3;
-/// With so little voice, a cough or a sigh, nobody has asked for anything: 400 ms.
-const WORTH_AN_ANSWER_FRAMES: u32 = 20;
+/// With less voice than this nobody has asked for anything: 200 ms, a short "yes".
+const WORTH_AN_ANSWER_FRAMES: u32 = 10;
 /// A caller who is silent for so long has stopped, for now.
 const STOPPED_AFTER: u64 = 300 * 8;
 /// The beginning of a word may be too soft to be noticed.

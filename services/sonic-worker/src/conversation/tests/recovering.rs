@@ -75,6 +75,17 @@ fn an_answer_that_was_broken_off_is_gone_on_with_from_where_it_will_have_been_he
 }
 
 #[test]
+fn an_answer_of_which_nothing_will_be_heard_is_asked_for_anew() {
+    let mut rig = Rig::live();
+    rig.model(says_for("Hello.", 160));
+    rig.model(caller_said("tell me"));
+    let [start, words, end, _] = says("One two three.");
+    rig.model([start, words, end]);
+    let told = texts(&next_after(&mut rig, Failure::Reset));
+    assert_eq!(told, ["USER: hi", "ASSISTANT: Hello.", "user: tell me"]);
+}
+
+#[test]
 fn what_the_caller_was_saying_is_heard_by_the_next_session_from_its_beginning() {
     let mut rig = Rig::live();
     rig.model(says_for("Hello.", 160));
@@ -284,11 +295,11 @@ fn a_deaf_session_is_replaced_and_the_next_one_hears_what_it_did_not() {
 }
 
 #[test]
-fn a_cough_replaces_no_session() {
+fn a_click_on_the_line_replaces_no_session() {
     let mut rig = Rig::live();
     rig.model(says_for("Hello.", 160));
     rig.handle(Input::Heard { sample: 160, epoch: 0 });
-    rig.caller(VOICE, 200);
+    rig.caller(VOICE, 160);
     assert_eq!(rig.caller(SILENCE, 60_000), []);
 }
 
