@@ -15,6 +15,15 @@ pub(super) struct Debt {
     texts: Vec<String>,
     /// A turn of the agent is begun and not ended.
     turn: bool,
+    /// The last words were told in the middle of a turn: what is left of that does not answer them.
+    behind_turn: bool,
+    /// The session was not told what it owes, because it first has to hear the caller.
+    withheld: bool,
+    /// The caller has said something into the silence, or has interrupted, and it is not known what.
+    caller_waits: bool,
+    /// Pauses of the caller that ended a turn and of which the model has noticed nothing.
+    ignored: u32,
+    stopped_at: Option<Instant>,
     /// The model has been silent since.
     silent_since: Option<Instant>,
     /// Before this, nothing can be expected of it.
@@ -22,7 +31,12 @@ pub(super) struct Debt {
 }
 
 /// A caller who has stopped speaking may go on; the model waits for 2 s at most, and then some time to understand.
-const TIME_TO_UNDERSTAND: Duration = Duration::from_secs(4);
+pub(super) const TIME_TO_UNDERSTAND: Duration = Duration::from_secs(4);
+/// A caller who says something again after such a pause has not been understood: the model takes a turn for over after 2 s
+/// at most.
+const ENDS_A_TURN: Duration = Duration::from_millis(2_200);
+/// From the second such pause on, a caller who says "hello?" every few seconds puts nothing off.
+const MOST_IGNORED: u32 = 2;
 
 /// What makes another session take up where the last one was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,26 +57,66 @@ impl Debt {
         Self { greeting: true, ..Self::default() }
     }
 
-    /// Another session begins to listen, and hears at once what nobody has understood (`unheard`).
-    pub(super) fn session_begins(&mut self, unheard: bool, now: Instant) {
+    /// Another session begins to listen, and hears at once what nobody has understood (`unheard`). Whether it is `told`
+    /// what it owes.
+    pub(super) fn session_begins(&mut self, unheard: bool, told: bool, now: Instant) {
         self.silent_since = (unheard || self.is_open()).then_some(now);
+        (self.caller_waits, self.withheld) = (unheard, self.is_open() && !told);
+        (self.behind_turn, self.ignored) = (false, 0);
     }
 
-    /// The caller stopped speaking: something will have to come of it.
-    pub(super) fn caller_stopped(&mut self, now: Instant) {
+    /// Whether the session has yet to be told what it owes; once.
+    pub(super) fn take_withheld(&mut self) -> bool {
+        std::mem::take(&mut self.withheld)
+    }
+
+    /// The session was told what it owes only now.
+    pub(super) fn told_after_all(&mut self, now: Instant) {
+        self.silent_since = Some(now);
+    }
+
+    /// The caller speaks.
+    pub(super) fn caller_began(&mut self, now: Instant) {
+        let is_another_turn = self.stopped_at.take().is_some_and(|at| at + ENDS_A_TURN <= now);
+        self.ignored += u32::from(is_another_turn && self.silent_since.is_some());
+    }
+
+    /// The caller stopped speaking: something will have to come of it. `into_silence`: the agent said nothing meanwhile.
+    pub(super) fn caller_stopped(&mut self, into_silence: bool, now: Instant) {
+        self.caller_waits |= into_silence;
+        self.stopped_at = Some(now);
         self.silent_since.get_or_insert(now);
-        self.not_before = Some(now + TIME_TO_UNDERSTAND);
+        self.is_patient(now);
     }
 
     /// The model is silent for a reason.
     pub(super) fn is_patient(&mut self, now: Instant) {
-        self.not_before = Some(now + TIME_TO_UNDERSTAND);
+        if self.ignored < MOST_IGNORED {
+            self.not_before = Some(now + TIME_TO_UNDERSTAND);
+        }
     }
 
     /// The caller's words are known, to the model and to us.
     pub(super) fn caller_said(&mut self, now: Instant) {
-        (self.greeting, self.words) = (false, true);
+        self.caller_was_understood();
+        (self.greeting, self.words, self.behind_turn, self.withheld) = (false, true, false, false);
         self.silent_since = Some(now);
+    }
+
+    /// The model was told words that it is to answer as if the caller had said them.
+    pub(super) fn words_told(&mut self, now: Instant) {
+        (self.greeting, self.words, self.behind_turn) = (false, true, self.turn);
+        self.silent_since = Some(now);
+    }
+
+    /// What the caller said is known, if only that it was nothing.
+    pub(super) fn caller_was_understood(&mut self) {
+        (self.caller_waits, self.ignored) = (false, 0);
+    }
+
+    /// Whether the caller waits for being understood.
+    pub(super) fn caller_waits(&self) -> bool {
+        self.caller_waits
     }
 
     /// The model was told, or will be, what it is to answer.
@@ -71,31 +125,48 @@ impl Debt {
         self.silent_since = Some(now);
     }
 
-    /// The agent speaks: what was to be answered is being answered.
+    /// The agent speaks: what was to be answered is being answered, unless this is the rest of what it was saying before.
     pub(super) fn agent_speaks(&mut self) {
-        (self.greeting, self.words, self.turn) = (false, false, true);
-        self.texts.clear();
+        self.turn = true;
+        if !self.behind_turn {
+            self.answered();
+        }
     }
 
     /// The turn of the agent is over, by itself or because the caller interrupted.
     pub(super) fn turn_ended(&mut self) {
-        self.turn = false;
+        (self.turn, self.behind_turn) = (false, false);
+    }
+
+    /// The caller interrupted the agent by words that are not known yet.
+    pub(super) fn caller_interrupted(&mut self) {
+        self.caller_waits = true;
     }
 
     /// The model waits for a tool.
     pub(super) fn tool_wanted(&mut self) {
-        (self.greeting, self.words, self.turn) = (false, false, false);
+        if !self.behind_turn {
+            self.answered();
+        }
+        self.turn_ended();
+    }
+
+    fn answered(&mut self) {
+        (self.greeting, self.words, self.withheld) = (false, false, false);
         self.texts.clear();
     }
 
-    /// The model said something, whatever it was.
-    pub(super) fn model_is_there(&mut self, now: Instant) {
-        self.silent_since = self.is_open().then_some(now);
+    /// The model said something, whatever it was. That does not show that it has heard the caller, if something is `unheard`.
+    pub(super) fn model_is_there(&mut self, unheard: bool, now: Instant) {
+        if self.is_open() || !unheard {
+            self.silent_since = self.is_open().then_some(now);
+        }
     }
 
     /// There is no telling whether anything is owed.
     pub(super) fn forgive(&mut self) {
         self.silent_since = None;
+        self.caller_was_understood();
     }
 
     /// Whether something is known to be owed.
@@ -110,6 +181,7 @@ impl Debt {
 
     /// When the silence is too long.
     pub(super) fn stalled_at(&self, patience: Duration) -> Option<Instant> {
+        let patience = if self.withheld { patience.min(TIME_TO_UNDERSTAND) } else { patience };
         self.silent_since.map(|since| (since + patience).max(self.not_before.unwrap_or(since)))
     }
 

@@ -161,12 +161,12 @@ impl Conversation {
         let Some(mut session) = self.sessions.next.take().and_then(Next::into_session) else { return };
         self.break_off(now);
         let beginning = self.beginning();
+        let told = beginning.text.is_some();
         self.turns.told(beginning.text.clone());
         self.outputs.extend(session.wire.begin(beginning).into_iter().map(|event| Output::Send(session.no, event)));
-        self.debt.session_begins(self.voice.is_unheard(), now);
-        if !self.playback.is_heard_out() {
-            self.not_its_own_until = Some(self.playback.sent());
-        }
+        self.debt.session_begins(self.voice.is_unheard(), told, now);
+        self.notes.session_begins(now);
+        self.not_its_own_until = (!self.playback.is_heard_out()).then_some(self.playback.sent());
         let old = self.sessions.current.replace(session);
         let former = old.map(|old| Former::new(old, &self.limits, now));
         let before = std::mem::replace(&mut self.sessions.former, former);
@@ -228,6 +228,7 @@ impl Conversation {
             self.pause(failure);
         }
         told.into_iter().for_each(|told| self.handle_told(told, now));
+        self.model_is_there(now);
     }
 
     fn advance_former(&mut self, now: Instant) {
@@ -254,6 +255,9 @@ impl Conversation {
         }
         if self.voice.is_speaking(now) || self.tools.is_running() {
             self.debt.is_patient(now);
+        } else if self.debt.take_withheld() {
+            self.voice.understood();
+            self.tell_withheld(now);
         } else if !self.debt.is_open() && (!self.voice.is_worth_an_answer() || self.stalled_for_noise) {
             // It was no words, after all.
             self.voice.understood();
@@ -264,6 +268,16 @@ impl Conversation {
             stalled.into_iter().for_each(|session| self.retire(session, now));
             self.lose(Failure::Stalled, now);
         }
+    }
+
+    /// What the session heard again was nothing to be answered, so it has to be told what it owes.
+    pub(super) fn tell_withheld(&mut self, now: Instant) {
+        match self.debt.due() {
+            Due::Greeting => self.tell(&self.agent.opening_text().to_owned()),
+            Due::Answer { .. } | Due::Rest => self.tell(GO_ON),
+            Due::Nothing => {}
+        }
+        self.debt.told_after_all(now);
     }
 
     /// Ends a session by the book.

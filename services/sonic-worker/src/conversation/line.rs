@@ -33,9 +33,14 @@ impl Conversation {
             self.outputs.extend(session.wire.audio(&self.pcm).map(|event| Output::SendAudio(session.no, event)));
         }
         match self.voice.hear(mulaw, &self.pcm, now) {
-            Some(Change::Began) if self.is_playing_what_is_not_its_own(now) => self.hush(now),
-            Some(Change::Stopped) => self.debt.caller_stopped(now),
-            Some(Change::Began) | None => {}
+            Some(Change::Began) => {
+                self.debt.caller_began(now);
+                if self.is_playing_what_is_not_its_own(now) {
+                    self.hush(now);
+                }
+            }
+            Some(Change::Stopped) => self.debt.caller_stopped(self.playback.is_heard_out(), now),
+            None => {}
         }
     }
 
@@ -109,7 +114,7 @@ impl Conversation {
         let told = pressed.told();
         self.tell(&told);
         self.patience.caller_is_there(now);
-        self.debt.caller_said(now);
+        self.debt.words_told(now);
         self.turns.caller_pressed(pressed.keys().to_owned(), told, now);
     }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{
     Conversation, Output, Phase, SessionNo,
+    debt::TIME_TO_UNDERSTAND,
     handover::GO_ON,
     leaving::Leaving,
     sessions::Place,
@@ -27,7 +28,7 @@ impl Conversation {
         }
         match (place, told) {
             (Place::Current, told) => {
-                self.debt.model_is_there(now);
+                self.model_is_there(now);
                 told.into_iter().for_each(|told| self.handle_current(told, now));
             }
             (Place::Former, Some(told)) => self.handle_former(told, now),
@@ -44,7 +45,18 @@ impl Conversation {
             self.stalled_for_noise = false;
         }
         self.handle_told(told, now);
-        self.debt.model_is_there(now);
+        self.model_is_there(now);
+    }
+
+    /// Something came from the model. That alone is no sign that it has heard what the caller said, but what was said over
+    /// the agent's words, and neither stopped it nor became words within that time, was none.
+    pub(super) fn model_is_there(&mut self, now: Instant) {
+        let is_recent = self.voice.last().is_some_and(|last| now < last + TIME_TO_UNDERSTAND);
+        let unheard = self.voice.is_unheard() && (self.debt.caller_waits() || is_recent);
+        if self.voice.is_unheard() && !unheard {
+            self.voice.understood();
+        }
+        self.debt.model_is_there(unheard, now);
     }
 
     pub(super) fn handle_told(&mut self, told: Told, now: Instant) {
@@ -55,7 +67,11 @@ impl Conversation {
             Told::CallerSaid(text) => self.handle_caller_said(text, now),
             Told::CallerSaidNothing => {
                 self.voice.understood();
-                if self.false_alarm.caller_said_nothing(now) {
+                self.debt.caller_was_understood();
+                let is_cut_off = self.false_alarm.caller_said_nothing(now);
+                if self.debt.take_withheld() {
+                    self.tell_withheld(now);
+                } else if is_cut_off {
                     self.tell(GO_ON);
                     self.debt.told(GO_ON.to_owned(), now);
                 }
@@ -82,6 +98,9 @@ impl Conversation {
             Told::Interrupted => {
                 self.false_alarm.interrupted(self.debt.is_in_turn() || !self.playback.is_heard_out(), now);
                 self.debt.turn_ended();
+                if self.voice.is_unheard() {
+                    self.debt.caller_interrupted();
+                }
                 self.hush(now);
             }
             Told::ToolWanted { id, name, input } => {

@@ -27,6 +27,11 @@ impl Notes {
         self.tell_by.get_or_insert(now + LONGEST_WAIT);
     }
 
+    /// Another session begins with what it owes: what is told besides would cut that off.
+    pub(super) fn session_begins(&mut self, now: Instant) {
+        self.tell_by = self.tell_by.map(|_| now + LONGEST_WAIT);
+    }
+
     /// When [`Notes::due`] has something even if somebody speaks all the time.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.tell_by
@@ -58,12 +63,16 @@ impl Conversation {
         let notes = self.notes.due(caller_is_quiet && agent_is_quiet, now);
         if !notes.is_empty() {
             self.tell_in_notes(notes, now);
-            self.debt.caller_said(now);
+            self.debt.words_told(now);
         }
     }
 
-    /// Tells the model these texts, and the record that nobody said them.
+    /// Tells the model these texts, and the record that nobody said them; as soon as there is a session to be told.
     pub(super) fn tell_in_notes(&mut self, notes: Vec<String>, now: Instant) {
+        if self.sessions.current.is_none() {
+            notes.into_iter().for_each(|note| self.notes.add(note, now));
+            return;
+        }
         self.tell(&told(&notes));
         self.turns.noted(notes, now);
     }

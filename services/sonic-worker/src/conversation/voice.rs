@@ -90,11 +90,10 @@ impl CallerVoice {
 
     /// No session needs to hear again what was said, other than what is being said now.
     pub(super) fn understood(&mut self) {
-        let is_going_on = |run: &Run| run.until + FRAME as u64 * 2 > self.position;
-        self.unheard_from =
-            self.run.filter(|run| is_going_on(run) && run.frames >= SHORTEST_FRAMES).map(|run| run.from);
+        // What the model understood ended before a longer pause than one within a run.
+        self.unheard_from = self.run.filter(|run| run.frames >= SHORTEST_FRAMES).map(|run| run.from);
         self.unheard_frames = self.unheard_from.and(self.run).map_or(0, |run| run.frames);
-        let needed_from = self.run.filter(is_going_on).map_or(self.position, |run| run.from.saturating_sub(BEFORE));
+        let needed_from = self.run.map_or(self.position, |run| run.from.saturating_sub(BEFORE));
         self.forget_before(needed_from);
     }
 
@@ -127,6 +126,12 @@ impl CallerVoice {
             at += piece.len() as u64;
             at > from
         })
+    }
+
+    /// Whether a pause of the caller is not yet long enough to be one.
+    #[cfg(test)]
+    pub(super) fn is_in_a_run(&self) -> bool {
+        self.run.is_some()
     }
 
     fn is_voiced(&mut self, frame: &[u8]) -> bool {
@@ -272,6 +277,11 @@ mod tests {
         caller.sounds(3_000, 10);
         caller.voice.understood();
         assert_eq!(caller.unheard(), (181 - 15..=190).collect::<Vec<u8>>());
+        // Between two words of it.
+        caller.sounds(0, 10);
+        caller.voice.understood();
+        caller.sounds(3_000, 10);
+        assert_eq!(caller.unheard(), (181 - 15..=210).collect::<Vec<u8>>());
     }
 
     #[test]

@@ -19,6 +19,8 @@ struct Driver {
     streams: BTreeMap<SessionNo, Stream>,
     finished: bool,
     steps: u64,
+    /// Of the agent's audio so far, and the epoch.
+    spoken: (u64, u32),
 }
 
 impl Driver {
@@ -40,6 +42,7 @@ impl Driver {
             streams: BTreeMap::new(),
             finished: false,
             steps: 0,
+            spoken: (0, 0),
         };
         let outputs = driver.rig.outputs();
         driver.take(outputs);
@@ -57,6 +60,19 @@ impl Driver {
             assert!(at > self.rig.now, "the next session is due and not asked for");
         }
         assert!(!is_waiting || conversation.sessions.next.is_some(), "no session, and none to come");
+        self.assert_no_endless_silence();
+    }
+
+    /// Whoever waits for the model does not wait for ever: there is a time at which it has stalled.
+    fn assert_no_endless_silence(&self) {
+        let Conversation { phase: Phase::Live, leaving: None, sessions, debt, voice, limits, .. } =
+            &self.rig.conversation
+        else {
+            return;
+        };
+        let waits = debt.is_open() || voice.is_unheard() && !voice.is_in_a_run();
+        let is_bounded = sessions.current.is_none() || debt.stalled_at(limits.stall_after).is_some();
+        assert!(!waits || is_bounded, "somebody waits, and nothing comes of it: {debt:?}");
     }
 
     fn take(&mut self, outputs: Vec<Output>) {
@@ -73,6 +89,14 @@ impl Driver {
                 Output::SendAudio(session, _) => self.sent(session, "audioInput".into()),
                 Output::EndInput(session) => self.streams.get_mut(&session).unwrap().sent.push("end".into()),
                 Output::AbandonStream(session) => self.streams.get_mut(&session).unwrap().ended = true,
+                Output::Speak { first_sample, epoch, mulaw } => {
+                    assert_eq!((first_sample, epoch), self.spoken, "audio is told in order");
+                    self.spoken.0 += mulaw.len() as u64;
+                }
+                Output::Hush { epoch } => {
+                    self.spoken.1 += 1;
+                    assert_eq!(epoch, self.spoken.1, "epochs follow each other");
+                }
                 Output::Finished => self.finished = true,
                 _ => {}
             }

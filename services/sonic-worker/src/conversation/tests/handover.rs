@@ -94,6 +94,21 @@ fn a_session_that_turns_out_to_be_deaf_is_replaced_by_the_last_one_and_its_answe
 }
 
 #[test]
+fn a_session_that_was_taken_back_in_the_middle_of_a_turn_may_stall_like_any_other() {
+    let mut rig = before_renewal();
+    let first = rig.session.unwrap();
+    renewed(&mut rig);
+    rig.model_of(first, caller_said("R-1042"));
+    rig.model_of(first, says("Cancelled."));
+    assert_eq!(rig.ended(Some(Failure::Reset)).len(), 1, "what it has said is heard");
+    rig.handle(Input::Heard { sample: 480, epoch: 0 });
+    let mut outputs = Vec::new();
+    while !outputs.contains(&Output::EndInput(first)) {
+        outputs = rig.reach_deadline(Duration::from_secs(11));
+    }
+}
+
+#[test]
 fn a_new_session_that_breaks_leaves_the_call_with_the_last_one() {
     let mut rig = before_renewal();
     let first = rig.session.unwrap();

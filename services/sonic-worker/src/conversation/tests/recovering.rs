@@ -322,3 +322,87 @@ fn a_caller_who_speaks_over_the_words_of_a_lost_session_is_listened_to() {
     let outputs = rig.caller(VOICE, 200);
     assert!(outputs.contains(&Output::Hush { epoch: 1 }), "{outputs:?}");
 }
+
+#[test]
+fn keys_told_while_the_agent_speaks_are_not_answered_by_the_rest_of_what_it_was_saying() {
+    let mut rig = Rig::live();
+    rig.model(says("One two three"));
+    rig.handle(press("4"));
+    rig.handle(press("#"));
+    rig.model([audio(160)]);
+    let told = texts(&next_after(&mut rig, Failure::Reset));
+    assert_eq!(told.last().map(String::as_str), Some("user: The caller pressed 4 on the keypad."));
+    rig.model(says_for("Four.", 160));
+    let told = texts(&next_after(&mut rig, Failure::Reset));
+    assert!(told.last().is_some_and(|last| last.starts_with("ASSISTANT:")), "answered: {told:?}");
+}
+
+#[test]
+fn late_texts_of_the_agent_do_not_make_a_deaf_session_pass_for_one_that_hears() {
+    let mut rig = Rig::live();
+    rig.model(says_for("Hello.", 160));
+    rig.handle(Input::Heard { sample: 160, epoch: 0 });
+    rig.caller(VOICE, 600);
+    rig.caller(SILENCE, 5_000);
+    let start = ServerEvent::TextStart { role: Role::Assistant, stage: GenerationStage::Final };
+    rig.model([start, ServerEvent::Text("Hello.".into()), ServerEvent::TextEnd(StopReason::EndTurn)]);
+    let outputs = rig.caller(SILENCE, 6_000);
+    assert!(matches!(outputs.last(), Some(Output::OpenStream { .. })), "{outputs:?}");
+    assert!(replayed(&rig.opened()) >= 8 * 600);
+}
+
+#[test]
+fn a_caller_who_says_hello_again_and_again_puts_off_no_rescue() {
+    let mut rig = Rig::live();
+    rig.model(says_for("Hello.", 160));
+    rig.handle(Input::Heard { sample: 160, epoch: 0 });
+    let began = rig.now;
+    let mut outputs = Vec::new();
+    while outputs.is_empty() && rig.now < began + Duration::from_secs(60) {
+        outputs = rig.caller(VOICE, 400);
+        outputs.extend(rig.caller(SILENCE, 3_000));
+    }
+    assert!(outputs.iter().any(|output| matches!(output, Output::OpenStream { .. })), "{outputs:?}");
+    assert!(rig.now <= began + Duration::from_secs(18), "after {:?}", rig.now - began);
+}
+
+/// A conversation whose session was lost in the middle of a turn, and just after a noise on the caller's side; with the
+/// texts that the next one was told.
+fn lost_after_a_noise() -> (Rig, Vec<String>) {
+    let mut rig = Rig::live();
+    rig.model(says_for("Hello.", 160));
+    let [start, words, end, _] = says("One two three four five.");
+    rig.model([start, words, end, ServerEvent::Audio(Bytes::from([0, 0x40].repeat(1_600)))]);
+    rig.caller(VOICE, 300);
+    rig.caller(SILENCE, 400);
+    let outputs = next_after(&mut rig, Failure::Reset);
+    assert!(replayed(&outputs) >= 8 * 300);
+    (rig, texts(&outputs))
+}
+
+#[test]
+fn a_session_that_hears_a_noise_again_goes_on_once_it_knows_that_it_was_none() {
+    let (mut rig, told) = lost_after_a_noise();
+    assert!(told.iter().all(|text| !text.starts_with("user:")), "it first has to hear: {told:?}");
+    assert_eq!(texts(&rig.model(caller_said(" "))), ["user: Please go on."]);
+    let (mut rig, _) = lost_after_a_noise();
+    let session = rig.session;
+    assert_eq!(texts(&rig.later(4_000)), ["user: Please go on."], "or says nothing of it");
+    assert_eq!(rig.session, session, "it has not stalled");
+    let (mut rig, _) = lost_after_a_noise();
+    rig.model(caller_said("what"));
+    rig.model(says_for("I said one.", 160));
+    assert_eq!(texts(&rig.later(9_000)), Vec::<String>::new(), "or answers it");
+}
+
+#[test]
+fn a_noise_over_the_agents_words_that_stops_nothing_is_forgotten() {
+    let mut rig = Rig::live();
+    rig.model(says("A long story."));
+    rig.model([audio(80_000)]);
+    rig.caller(VOICE, 600);
+    rig.caller(SILENCE, 5_000);
+    rig.model([turn_ends()]);
+    assert!(!rig.conversation.voice.is_unheard());
+    assert_eq!(rig.later(60_000), []);
+}
