@@ -117,7 +117,7 @@ impl Place {
         }
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         match failure {
-            Some(Failure::Unavailable | Failure::TimedOut | Failure::PeerGone) => {
+            Some(Failure::Unavailable | Failure::TimedOut | Failure::PeerGone | Failure::NotInRegion) => {
                 if !health.is_avoided(now) {
                     info!(region = %self.region, "a region took no session: new ones are opened elsewhere if possible");
                 }
@@ -133,12 +133,14 @@ impl ModelStreams for Bedrock {
     fn open(&self, OpenRequest { input, not_in }: OpenRequest) -> OpenFuture {
         let place = self.place(not_in.as_ref());
         let (model, clock, kept) = (self.model.clone(), self.clock, self.credentials.clone());
+        let is_one_of_many = self.places.len() > 1;
         Box::pin(async move {
             let (place, shard, permit) = place.ok_or(Failure::NoCapacity)?;
             let kept = kept.ok_or(Failure::AccessDenied)?;
             let credentials = kept.get(clock.wall().into()).await.map_err(|error| no_credentials(&error))?;
             let credentials_expire = credentials.expiry().and_then(|end| on_clock(end, clock));
             let started = shard.start(&model, credentials, input).await;
+            let started = started.map_err(|failure| if is_one_of_many { in_one_of_many(failure) } else { failure });
             let failure = started.as_ref().err().map(|failure| failure.kind);
             place.note(&shard, failure, clock.now());
             if failure == Some(Failure::CredentialsExpired) {
@@ -158,6 +160,12 @@ impl ModelStreams for Bedrock {
             })
         })
     }
+}
+
+/// What one region does not have or permit is no reason to give up while there are others.
+fn in_one_of_many(failure: StreamFailure) -> StreamFailure {
+    let is_of_the_region = matches!(failure.kind, Failure::NotFound | Failure::AccessDenied);
+    StreamFailure { kind: if is_of_the_region { Failure::NotInRegion } else { failure.kind }, ..failure }
 }
 
 fn no_credentials(error: &CredentialsError) -> StreamFailure {

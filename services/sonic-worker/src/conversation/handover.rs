@@ -1,6 +1,9 @@
 //! From one model session to the next: for whatever reason, in one way.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Conversation, Output, Phase,
@@ -234,10 +237,11 @@ impl Conversation {
     fn advance_former(&mut self, now: Instant) {
         let Some(former) = &self.sessions.former else { return };
         let has_proof = self.sessions.current.as_ref().is_some_and(|current| current.has_answered);
-        if has_proof || former.is_over(now) {
+        let is_deaf = !has_proof && former.proves_deafness_at().is_some_and(|at| at <= now);
+        if !is_deaf && (has_proof || former.is_over(now)) {
             let former = self.sessions.former.take();
             former.into_iter().for_each(|former| self.retire(former.session, now));
-        } else if former.proves_deafness_at().is_some_and(|at| at <= now) {
+        } else if is_deaf {
             let deaf = self.sessions.current.take();
             deaf.into_iter().for_each(|session| self.retire(session, now));
             self.lose(Failure::Stalled, now);
@@ -273,7 +277,10 @@ impl Conversation {
     /// What the session heard again was nothing to be answered, so it has to be told what it owes.
     pub(super) fn tell_withheld(&mut self, now: Instant) {
         match self.debt.due() {
-            Due::Greeting => self.tell(&self.agent.opening_text().to_owned()),
+            Due::Greeting => {
+                let agent = Arc::clone(&self.agent);
+                self.tell(agent.opening_text());
+            }
             Due::Answer { .. } | Due::Rest => self.tell(GO_ON),
             Due::Nothing => {}
         }
@@ -313,7 +320,7 @@ impl Conversation {
             self.hush(now);
         } else {
             if matches!(told, Told::CallerSaid(_)) {
-                former.understood_at.get_or_insert(now);
+                former.understood(now);
             }
             former.told.push(told);
         }

@@ -41,8 +41,11 @@ impl Conversation {
         // Its own last words are no sign that it hears.
         if let (Some(current), false) = (&mut self.sessions.current, matches!(told, Told::AgentSpoke(_))) {
             current.has_answered = true;
-            self.recovery.worked();
             self.stalled_for_noise = false;
+        }
+        // One that breaks in the middle of every answer does not work.
+        if told == Told::AgentTurnEnded {
+            self.recovery.worked();
         }
         self.handle_told(told, now);
         self.model_is_there(now);

@@ -104,6 +104,8 @@ impl Next {
 pub(super) struct Former {
     pub(super) session: ModelSession,
     until: Instant,
+    /// It cannot stay for longer.
+    last: Instant,
     /// What it has said since; nobody hears it, unless the new one fails.
     pub(super) told: Vec<Told>,
     /// When it understood something that the caller said.
@@ -114,7 +116,14 @@ impl Former {
     pub(super) fn new(session: ModelSession, limits: &Limits, now: Instant) -> Self {
         let by_age = session.asked_at + (limits.renewal_deadline() + limits.session_limit) / 2;
         let last = session.expires().map_or(by_age, |(at, margin)| by_age.min(at - margin / 8));
-        Self { until: last.min(now + PROVEN_WITHIN).max(now), session, told: Vec::new(), understood_at: None }
+        let last = last.max(now);
+        Self { until: last.min(now + PROVEN_WITHIN), last, session, told: Vec::new(), understood_at: None }
+    }
+
+    /// It understood something that the caller said, and stays until it is clear whether its successor did.
+    pub(super) fn understood(&mut self, now: Instant) {
+        let at = *self.understood_at.get_or_insert(now);
+        self.until = self.until.max(at + DEAF_AFTER).min(self.last);
     }
 
     pub(super) fn is_over(&self, now: Instant) -> bool {

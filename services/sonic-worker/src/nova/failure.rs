@@ -43,6 +43,8 @@ pub enum Failure {
     NoCredentials,
     /// There are no credentials, or they do not permit this.
     AccessDenied,
+    /// The region does not have the model, or the credentials do not permit it there; another region may.
+    NotInRegion,
     /// No session is free on this worker's connections.
     NoCapacity,
     /// An error that this version does not know.
@@ -81,7 +83,7 @@ impl Failure {
             // Each new session asks for new ones.
             | Self::CredentialsExpired
             | Self::NoCredentials => Remedy::Later,
-            Self::Quota | Self::Unavailable | Self::TimedOut | Self::PeerGone => Remedy::Elsewhere,
+            Self::Quota | Self::Unavailable | Self::TimedOut | Self::PeerGone | Self::NotInRegion => Remedy::Elsewhere,
             Self::Filtered => Remedy::Rephrase,
             Self::HistoryTooLong => Remedy::Shorten,
             Self::BadInput | Self::Unknown => Remedy::OnceMore,
@@ -112,6 +114,7 @@ impl Failure {
             Self::CredentialsExpired => "credentials_expired",
             Self::NoCredentials => "no_credentials",
             Self::AccessDenied => "access_denied",
+            Self::NotInRegion => "not_in_region",
             Self::NoCapacity => "no_capacity",
             Self::Unknown => "unknown",
         }

@@ -19,6 +19,8 @@ const MOST_CALLER_AUDIO_EVENTS: usize = 150;
 #[derive(Default)]
 pub(super) struct Models {
     models: Vec<Model>,
+    /// Who is asked first, so that one that says a lot silences no other.
+    first: usize,
     /// Where a stream failed last.
     failed_in: Option<Region>,
 }
@@ -102,10 +104,12 @@ impl Models {
 
     /// Moves on what waits to be sent, and tells what comes back; nothing ever, while there is no stream.
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>, metrics: &Metrics) -> Poll<Input> {
-        for at in 0..self.models.len() {
+        let count = self.models.len();
+        for at in (0..count).map(|nth| (self.first + nth) % count) {
             let model = &mut self.models[at];
             model.poll_send(context);
             if let Poll::Ready(input) = model.poll_next(context, metrics, &mut self.failed_in) {
+                self.first = at + 1;
                 if matches!(input, Input::StreamEnded { .. } | Input::StreamRefused { .. }) {
                     self.models.remove(at);
                 }
