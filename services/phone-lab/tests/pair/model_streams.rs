@@ -245,6 +245,20 @@ async fn a_region_that_fails_is_left_for_the_next_and_home_is_used_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_region_that_does_not_have_the_model_or_forbids_it_is_left_for_one_that_may() {
+    for refusal in [Refusal::access_denied(), Refusal::not_found()] {
+        let (home, other) = (Lab::in_region("us-east-1").await, Lab::in_region("us-west-2").await);
+        let adapter = adapter(&[&home, &other], Provider::lasting());
+        other.server.inject(Fault::Refuse(refusal));
+        let failure = open_not_in(&adapter, Some("us-east-1")).await.unwrap_err();
+        assert_eq!((failure.kind, failure.region), (Failure::NotInRegion, Some(Region::from("us-west-2"))));
+        home.server.inject(Fault::Refuse(Refusal::unavailable()));
+        assert_eq!(open(&adapter).await.unwrap_err().kind, Failure::Unavailable);
+        assert_eq!(region(&adapter, None).await, "us-east-1", "home first, where both have failed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_region_costs_one_start() {
     let (home, other) = (Lab::in_region("us-east-1").await, Lab::in_region("us-west-2").await);
     let adapter = adapter(&[&home, &other], Provider::lasting());

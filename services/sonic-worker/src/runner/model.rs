@@ -219,3 +219,40 @@ impl Model {
         Input::StreamEnded { session, failure: kind }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use offhook_hosting::telemetry::Telemetry;
+
+    use super::*;
+
+    #[test]
+    fn a_session_that_says_a_lot_silences_no_other() {
+        let metrics = Metrics::new(&Telemetry::for_metrics("test").meter("test"));
+        let mut models = Models::default();
+        let mut floods = Vec::new();
+        for number in 1..=2 {
+            let (sender, events) = mpsc::channel(8);
+            (0..8).for_each(|_| sender.try_send(Ok(ServerEvent::CompletionStart)).unwrap());
+            floods.push(sender);
+            let output = ModelOutput::from_channel(events, Region::from("us-east-1"), None);
+            models.models.push(Model {
+                session: SessionNo::from(number),
+                state: State::Open(output),
+                input: None,
+                outbox: Outbox::new(1),
+                input_ends: false,
+                span: Span::none(),
+                _live: metrics.session(),
+            });
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        let mut told = Vec::new();
+        while let Poll::Ready(Input::Model { session, .. }) = models.poll_next(&mut context, &metrics) {
+            told.push(session);
+        }
+        assert_eq!(told, [1, 2].map(SessionNo::from).repeat(8));
+    }
+}

@@ -109,6 +109,21 @@ fn a_session_that_was_taken_back_in_the_middle_of_a_turn_may_stall_like_any_othe
 }
 
 #[test]
+fn a_session_is_found_deaf_also_when_the_caller_spoke_just_before_the_last_one_would_have_gone() {
+    let mut rig = before_renewal();
+    let first = rig.session.unwrap();
+    renewed(&mut rig);
+    let deaf = rig.session.unwrap();
+    rig.later(9_000);
+    rig.model_of(first, caller_said("R-1042"));
+    rig.model_of(first, says("Cancelled."));
+    assert_eq!(rig.later(2_999), []);
+    let outputs = rig.later(1);
+    assert!(outputs.contains(&Output::EndInput(deaf)), "{outputs:?}");
+    assert!(outputs.iter().any(|output| matches!(output, Output::Speak { .. })), "{outputs:?}");
+}
+
+#[test]
 fn a_new_session_that_breaks_leaves_the_call_with_the_last_one() {
     let mut rig = before_renewal();
     let first = rig.session.unwrap();

@@ -211,6 +211,17 @@ fn a_session_that_works_makes_earlier_failures_forgotten() {
 }
 
 #[test]
+fn a_model_that_breaks_in_the_middle_of_every_answer_is_given_up() {
+    let mut rig = Rig::live();
+    rig.model(says_for("Hello.", 160));
+    for _ in 0..3 {
+        next_after(&mut rig, Failure::ModelFailed);
+        rig.model(says("I"));
+    }
+    assert_eq!(rig.ended(Some(Failure::ModelFailed))[0], Output::Next(Agent::demo().hand_over()));
+}
+
+#[test]
 fn another_region_is_tried_where_the_region_is_at_fault() {
     for (failure, expected) in [(Failure::PeerGone, true), (Failure::Reset, false)] {
         let mut rig = Rig::live();
