@@ -35,6 +35,8 @@ use crate::{
 
 /// Changes when a field of the JSON changes its meaning or goes away. New fields may come without.
 pub const SCHEMA_VERSION: u32 = 1;
+/// Without the model's own account there is one end only.
+const NO_CONTINUITY: &str = "continuity cannot be judged, since the model is not the lab's: serve it, with --bedrock-listen";
 
 /// A run of one or more scenarios.
 #[derive(Clone, Debug, Serialize)]
@@ -185,6 +187,9 @@ impl Call {
         // Sessions that follow one another may hear the same words, and say what nobody is to hear.
         let model_alone = model.filter(|_| continuity.is_none());
         reasons.extend(model_alone.into_iter().flat_map(|model| oracle::conversation(call, &model.sessions, &human)));
+        if plan.expect.continuity.is_some() && model.is_none() {
+            reasons.push(NO_CONTINUITY.to_owned());
+        }
         reasons.extend(oracle::unmet(call, &plan.hears, &plan.expect));
         if let (true, true, Some(wrong)) = (reasons.is_empty(), continuity.is_none(), parties.wrong_words()) {
             reasons.push(wrong);
@@ -338,6 +343,17 @@ mod tests {
         for field in [fields.concat(), more.concat(), keys(&run)].concat() {
             assert!(documentation.contains(&format!("`{field}`")), "{field}");
         }
+    }
+
+    #[test]
+    fn continuity_that_cannot_be_judged_makes_a_call_bad() {
+        let call = "{name: a, caller: {from: a, to: b, steps: []}, expect: {continuity: {}}}";
+        let scenario = Scenario::from_yaml(&format!("calls: [{call}]")).unwrap();
+        let placed = Placed { at: Clock.now(), wall: Clock.wall() };
+        let report = CallReport::of_nothing(CallEnd::CallerHungUp);
+        let judged = |model| Call::new("a", &scenario.calls[0], &report, model, placed);
+        assert_eq!(judged(None).reasons, [NO_CONTINUITY]);
+        assert!(judged(Some(&Modelled::default())).good);
     }
 
     #[test]
