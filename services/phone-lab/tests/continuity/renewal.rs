@@ -1,6 +1,6 @@
 use phone_lab::oracle::continuity::Spread;
 
-use crate::support::{good, play, scenario};
+use crate::support::{good, play, scenario, scenario_of};
 
 /// So many calls at a time, each with a pair of its own: sixty switches in a fraction of half an hour.
 const CALLS: u64 = 6;
@@ -22,4 +22,25 @@ async fn sixty_switches_lose_no_word_say_nothing_twice_and_are_hardly_heard() {
     assert!(added.len() >= 60, "{added:?}");
     let Spread { p95, .. } = Spread::of(added.clone()).unwrap();
     assert!(p95 <= 300.0, "{added:?}");
+}
+
+/// Speech and answer are longer than from the age at which a session is to be replaced to that at which it has to be.
+const LONG: &str = "this is number {n}, and i take my time to say it, so that much of it may be heard by one and the rest \
+                    by the other";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_that_cannot_wait_for_the_end_of_words_or_of_an_answer_loses_nothing_of_them() {
+    let calls = [("2600ms", "3s"), ("3s", "3400ms")].map(|(renew_after, limit)| {
+        let scenario = scenario_of(LONG, "", "session_limit: 12s", 4, "switches: 5");
+        let environment = [("SESSION_RENEW_AFTER", renew_after), ("SESSION_LIMIT", limit)];
+        tokio::spawn(async move { play(scenario, &environment, 1).await })
+    });
+    let mut resumed = 0;
+    for call in calls {
+        let played = call.await.unwrap();
+        let figures = good(&played);
+        assert_eq!((figures.losses, figures.talked_over), (0, 0), "{figures:?}");
+        resumed += figures.resumed;
+    }
+    assert!(resumed > 0, "no answer broke off");
 }

@@ -15,6 +15,11 @@ const PACE: f64 = 0.1;
 
 /// A scenario with one call of so many turns, each with a number of its own.
 pub(crate) fn scenario(more: &str, model: &str, turns: usize, expect: &str) -> Scenario {
+    scenario_of("number {n} please, and take your time", more, model, turns, expect)
+}
+
+/// The same with other words, in which `{n}` is the number.
+pub(crate) fn scenario_of(words: &str, more: &str, model: &str, turns: usize, expect: &str) -> Scenario {
     let yaml = format!(
         r#"
 {more}
@@ -29,7 +34,7 @@ calls:
       patience: 20s
       steps:
         - listen
-        - repeat: {{ times: {turns}, steps: [say: "number {{n}} please, and take your time", listen: {{ quiet: 700ms }}] }}
+        - repeat: {{ times: {turns}, steps: [say: "{words}", listen: {{ quiet: 700ms }}] }}
         # What is heard late on a machine that is slow is heard before the end.
         - wait: 1500ms
         - hang_up
