@@ -36,7 +36,8 @@ use crate::{
 /// Changes when a field of the JSON changes its meaning or goes away. New fields may come without.
 pub const SCHEMA_VERSION: u32 = 1;
 /// Without the model's own account there is one end only.
-const NO_CONTINUITY: &str = "continuity cannot be judged, since the model is not the lab's: serve it, with --bedrock-listen";
+const NO_CONTINUITY: &str =
+    "continuity cannot be judged, since the model is not the lab's: serve it, with --bedrock-listen";
 
 /// A run of one or more scenarios.
 #[derive(Clone, Debug, Serialize)]
