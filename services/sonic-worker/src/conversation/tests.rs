@@ -17,6 +17,7 @@ mod latency;
 mod notes;
 mod patience;
 mod phone;
+mod pitfalls;
 mod recovering;
 
 /// A conversation with invented time; outputs are drained after every step.

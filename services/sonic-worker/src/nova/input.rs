@@ -10,6 +10,8 @@ use super::{Setup, ToolUseId};
 
 /// A single text input of about 32 KB was refused in the wild; pieces of 4,000 bytes pass.
 const TEXT_PIECE_BYTES: usize = 4_000;
+/// The service takes no larger event (Bedrock's service model, `PartBody`).
+const MOST_EVENT_BYTES: usize = 1_000_000;
 
 /// One input event as the JSON text of the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,9 +117,15 @@ pub(super) fn audio_start(prompt: &str, content: &str) -> ClientEvent {
     )
 }
 
-/// A whole tool result block. `result` is sent as a JSON object in a string, the only form the model takes.
+/// A whole tool result block. `result` is sent as a JSON object in a string, the only form the model takes; one that is too
+/// large for an event is told to be so.
 pub(super) fn tool_result(prompt: &str, content: &str, id: &ToolUseId, result: &Value) -> [ClientEvent; 3] {
     let object = if result.is_object() { result.clone() } else { json!({ "result": result }) };
+    let told = |object: &Value| {
+        let body = json!({ "promptName": prompt, "contentName": content, "content": object.to_string() });
+        ClientEvent::new("toolResult", body)
+    };
+    let fitting = Some(told(&object)).filter(|event| event.0.len() <= MOST_EVENT_BYTES);
     [
         ClientEvent::new(
             "contentStart",
@@ -128,10 +136,7 @@ pub(super) fn tool_result(prompt: &str, content: &str, id: &ToolUseId, result: &
                 },
             }),
         ),
-        ClientEvent::new(
-            "toolResult",
-            json!({ "promptName": prompt, "contentName": content, "content": object.to_string() }),
-        ),
+        fitting.unwrap_or_else(|| told(&json!({ "error": "the result is too long" }))),
         content_end(prompt, content),
     ]
 }

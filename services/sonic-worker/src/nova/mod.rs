@@ -5,7 +5,11 @@
 mod failure;
 mod history;
 mod input;
+#[cfg(test)]
+mod input_tests;
 mod output;
+#[cfg(test)]
+mod output_tests;
 mod session;
 
 pub use failure::{Failure, Remedy};

@@ -102,3 +102,27 @@ impl std::fmt::Debug for Tools {
         f.debug_list().entries(self.0.iter().map(|offered| offered.spec.name)).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a model may ask a tool: something for every property that it has.
+    fn input(spec: &ToolSpec) -> Value {
+        let value = |property: &str| if property == "time_zone" { "Europe/Paris" } else { "R-1042" };
+        let properties = spec.input_schema["properties"].as_object().unwrap().keys();
+        properties.map(|property| (property.clone(), json!(value(property)))).collect()
+    }
+
+    #[tokio::test]
+    async fn every_result_repeats_what_was_asked_so_that_several_in_flight_are_not_mixed_up() {
+        let tools = Tools::built_in(Clock);
+        for Offered { spec, .. } in tools.0.iter() {
+            let input = input(spec);
+            let result = tools.run(spec.name, input.clone()).await;
+            for (property, value) in input.as_object().unwrap() {
+                assert_eq!(&result[property], value, "{}: {result}", spec.name);
+            }
+        }
+    }
+}

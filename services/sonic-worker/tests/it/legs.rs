@@ -29,6 +29,17 @@ async fn audio_goes_both_ways() {
 }
 
 #[tokio::test]
+async fn the_opening_events_are_in_the_stream_before_its_start_is_awaited() {
+    let mut worker = TestWorker::start([], None).await;
+    let (_leg, mut model) = worker.live_leg().await;
+    let mut opening = Vec::new();
+    for _ in 0..model.queued_at_start {
+        opening.push(model.hears().await.unwrap().0);
+    }
+    assert_eq!(opening, ["sessionStart", "promptStart", "contentStart", "textInput", "contentEnd"]);
+}
+
+#[tokio::test]
 async fn a_barge_in_hushes_the_edge_and_the_next_words_belong_to_a_new_epoch() {
     let mut worker = TestWorker::start([], None).await;
     let (mut leg, model) = worker.live_leg().await;

@@ -167,6 +167,7 @@ struct Doubles {
 
 impl ModelStreams for Doubles {
     fn open(&self, OpenRequest { input, .. }: OpenRequest) -> OpenFuture {
+        let queued_at_start = input.len();
         let refusal = self.refusals.lock().unwrap().pop();
         let doubles = self.doubles.clone();
         Box::pin(async move {
@@ -174,7 +175,7 @@ impl ModelStreams for Doubles {
                 return Err(failure.into());
             }
             let (output, events) = mpsc::channel(64);
-            doubles.send(ModelDouble { input, output }).await.unwrap();
+            doubles.send(ModelDouble { input, output, queued_at_start }).await.unwrap();
             Ok(ModelOutput::from_channel(events, Region::from("us-east-1"), None))
         })
     }
@@ -184,6 +185,8 @@ impl ModelStreams for Doubles {
 pub(crate) struct ModelDouble {
     input: mpsc::Receiver<ClientEvent>,
     output: mpsc::Sender<Result<ServerEvent, StreamFailure>>,
+    /// How many events were there already when it was asked to start.
+    pub(crate) queued_at_start: usize,
 }
 
 impl ModelDouble {
