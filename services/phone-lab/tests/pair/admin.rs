@@ -44,7 +44,7 @@ async fn a_session_that_the_service_ended_is_counted_by_what_ended_it() {
     assert_nothing_left(pair).await;
 }
 
-async fn get(url: &str, path: &str) -> String {
+pub(crate) async fn get(url: &str, path: &str) -> String {
     let address = url.strip_prefix("http://").unwrap();
     let mut socket = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");

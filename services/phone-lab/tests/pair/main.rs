@@ -11,6 +11,7 @@ mod keys;
 mod mangled;
 mod model_streams;
 mod network;
+mod oddities;
 mod same_seed;
 mod support;
 mod telling;

@@ -164,6 +164,22 @@ async fn sessions_are_spread_over_connections_with_a_bounded_number_each() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_owner_is_gone_is_not_left_open_and_its_place_is_free() {
+    let lab = Lab::in_region("us-east-1").await;
+    let adapter = adapter(&[&lab], Provider::lasting());
+    // One more than there are places.
+    for _ in 0..81 {
+        drop(open(&adapter).await.unwrap());
+        let none = async {
+            while lab.server.live_sessions() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(10), none).await.is_ok(), "a session is left open");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_way_in_which_a_stream_can_break_is_told_apart() {
     let at = Moment::After(Duration::from_millis(300));
     let exception = |kind, message: &str| Fault::Exception { kind, message: message.into(), at };

@@ -81,7 +81,7 @@ impl From<Failure> for StreamFailure {
 /// The streams of a worker.
 pub type SharedStreams = Arc<dyn ModelStreams>;
 
-/// What a model says. Dropping it resets the stream, unless it has ended.
+/// What a model says. Dropping it and the sender of its input gives the stream up, unless it has ended.
 #[derive(Debug)]
 pub struct ModelOutput {
     events: mpsc::Receiver<Result<ServerEvent, StreamFailure>>,
