@@ -1,0 +1,121 @@
+//! The tables beside the model's code are complete, and what they name is there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+const RULES: usize = 55;
+const PITFALLS: usize = 37;
+const CANNOT: &str = "cannot concern us: ";
+
+/// The folder of all services.
+fn services() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The rows of the table under this heading, without its head.
+fn table(heading: &str) -> Vec<Vec<String>> {
+    let page = fs::read_to_string(services().join("sonic-worker/src/nova/README.md")).unwrap();
+    let section = page.split("\n## ").find(|section| section.starts_with(&format!("{heading}\n"))).unwrap();
+    let row = |line: &str| {
+        let row = line.strip_prefix("| ")?.strip_suffix('|')?;
+        Some(row.split('|').map(|cell| cell.trim().to_owned()).collect())
+    };
+    section.lines().filter_map(row).skip(1).collect()
+}
+
+/// What stands between backquotes, with what stands in brackets right behind it.
+fn quoted(cell: &str) -> Vec<(&str, Option<&str>)> {
+    let parts: Vec<_> = cell.split('`').collect();
+    let behind = |at: usize| Some(parts.get(at)?.strip_prefix(" (")?.split_once(')')?.0);
+    (1..parts.len()).step_by(2).map(|at| (parts[at], behind(at + 1))).collect()
+}
+
+/// The names of all tests below a folder.
+fn tests_in(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            tests_in(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            names.extend(tests_of(&fs::read_to_string(path).unwrap()));
+        }
+    }
+}
+
+fn tests_of(source: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut is_test = false;
+    for line in source.lines().map(str::trim) {
+        if line == "#[test]" || line.starts_with("#[tokio::test") {
+            is_test = true;
+        } else if let Some(function) = line.trim_start_matches("async ").strip_prefix("fn ") {
+            names.extend(is_test.then(|| function.split('(').next().map(str::to_owned)).flatten());
+            is_test = false;
+        }
+    }
+    names
+}
+
+/// Where the tests of a name in brackets are.
+fn folder(target: Option<&str>) -> PathBuf {
+    match target {
+        None => services().join("sonic-worker/src"),
+        Some("it") => services().join("sonic-worker/tests/it"),
+        Some("edge") => services().join("edge/src"),
+        Some(target) => services().join("phone-lab/tests").join(target),
+    }
+}
+
+#[test]
+fn each_rule_and_each_pitfall_has_one_row_that_names_a_test_or_says_why_there_is_none() {
+    for (heading, most) in [("Rules", RULES), ("Pitfalls", PITFALLS)] {
+        let rows = table(heading);
+        let numbers: Vec<_> = rows.iter().map(|row| row[0].clone()).collect();
+        assert_eq!(numbers, (1..=most).map(|number| number.to_string()).collect::<Vec<_>>(), "{heading}");
+        for row in rows {
+            let [_, matter, honoured, tests] = &row[..] else { panic!("{heading}: not four cells: {row:?}") };
+            assert!(!matter.is_empty(), "{heading}: {row:?}");
+            match tests.strip_prefix(CANNOT) {
+                Some(why) => assert!(!why.is_empty() && honoured.is_empty(), "{heading}: {row:?}"),
+                None => assert!(!quoted(tests).is_empty() && !honoured.is_empty(), "{heading}: {row:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_tables_name_is_there() {
+    let mut known = BTreeMap::<PathBuf, BTreeSet<String>>::new();
+    for heading in ["Facts", "Rules", "Pitfalls"] {
+        let rows = table(heading);
+        assert!(rows.len() > 20, "{heading}: {rows:?}");
+        for row in rows.iter().filter(|row| !row[row.len() - 1].starts_with(CANNOT)) {
+            let tests = quoted(&row[row.len() - 1]);
+            assert!(!tests.is_empty(), "{heading}: {row:?}");
+            for (test, target) in tests {
+                let folder = folder(target);
+                let names = known.entry(folder.clone()).or_insert_with(|| {
+                    let mut names = BTreeSet::new();
+                    tests_in(&folder, &mut names);
+                    names
+                });
+                assert!(names.contains(test), "{heading}: there is no test {test} in {}: {row:?}", folder.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_that_the_tables_name_is_there() {
+    for heading in ["Rules", "Pitfalls"] {
+        for row in table(heading) {
+            for (file, _) in quoted(&row[2]).into_iter().filter(|(name, _)| name.ends_with(".rs")) {
+                let found = [services().join("sonic-worker/src"), services()].iter().any(|at| at.join(file).is_file());
+                assert!(found, "{heading}: there is no file {file}: {row:?}");
+            }
+        }
+    }
+}
