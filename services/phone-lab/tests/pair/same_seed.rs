@@ -62,7 +62,7 @@ async fn run(seed: u64) -> (Wires, Vec<Vec<String>>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scenario_with_faults_repeats_event_for_event_with_its_seed_and_with_no_other() {
     // At the same time, so that each is as quick or slow as the others let it be.
-    let ((first, ends), (second, _), (other, _)) = tokio::join!(Box::pin(run(3)), Box::pin(run(3)), Box::pin(run(4)));
+    let ((first, ends), (second, _), (other, _)) = tokio::join!(Box::pin(run(7)), Box::pin(run(7)), Box::pin(run(8)));
     assert_eq!(second, first);
     let struck = |ends: &[Vec<String>]| -> Vec<bool> {
         ends.iter().map(|ends| ends.iter().any(|end| end.starts_with("broken on purpose"))).collect()
