@@ -90,10 +90,11 @@ impl CallerVoice {
 
     /// No session needs to hear again what was said, other than what is being said now.
     pub(super) fn understood(&mut self) {
-        // What the model understood ended before a longer pause than one within a run.
-        self.unheard_from = self.run.filter(|run| run.frames >= SHORTEST_FRAMES).map(|run| run.from);
+        let is_going_on = |run: &Run| run.until + FRAME as u64 * 2 > self.position;
+        self.unheard_from =
+            self.run.filter(|run| is_going_on(run) && run.frames >= SHORTEST_FRAMES).map(|run| run.from);
         self.unheard_frames = self.unheard_from.and(self.run).map_or(0, |run| run.frames);
-        let needed_from = self.run.map_or(self.position, |run| run.from.saturating_sub(BEFORE));
+        let needed_from = self.run.filter(is_going_on).map_or(self.position, |run| run.from.saturating_sub(BEFORE));
         self.forget_before(needed_from);
     }
 
@@ -157,8 +158,10 @@ impl CallerVoice {
             self.last = Some(now);
         }
         let began = run.frames == SHORTEST_FRAMES;
-        if began && self.unheard_from.is_none() {
-            (self.unheard_from, self.unheard_frames) = (Some(run.from), run.frames);
+        if self.unheard_from.is_none() && run.frames >= SHORTEST_FRAMES {
+            // What was before it in the same run has been understood.
+            (self.unheard_from, self.unheard_frames) =
+                if began { (Some(run.from), run.frames) } else { (Some(from), 1) };
         }
         began.then_some(Change::Began)
     }
@@ -281,7 +284,7 @@ mod tests {
         caller.sounds(0, 10);
         caller.voice.understood();
         caller.sounds(3_000, 10);
-        assert_eq!(caller.unheard(), (181 - 15..=210).collect::<Vec<u8>>());
+        assert_eq!(caller.unheard(), (201..=210).collect::<Vec<u8>>());
     }
 
     #[test]
