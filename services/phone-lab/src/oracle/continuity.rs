@@ -1,6 +1,6 @@
 //! Compares both ends of a call whose model sessions follow one another: strictly, over all of them.
 //!
-//! - Every word that the caller said was heard by some session, and no session heard what nobody said.
+//! - Every word that the caller said was heard by some session whose answer counts, and no session heard what nobody said.
 //! - Every sentence of a session was heard by the caller to its end. One that breaks off where its session was lost or
 //!   replaced must be gone on with by a later one; what a session begins to say after it was replaced need not be heard.
 //!   What the caller interrupts, or leaves in, may break off.
@@ -38,7 +38,7 @@ pub struct Continuity {
     pub switches: usize,
     /// Sessions that were gone before they were replaced.
     pub losses: usize,
-    /// Words of the caller that no session heard.
+    /// Words of the caller that no session heard, or only one that was not to answer any more.
     pub words_lost_to_agent: usize,
     /// Sentences that broke off or were not heard at all, and that nobody went on with.
     pub sentences_lost_to_caller: usize,

@@ -36,8 +36,29 @@ struct Said {
     /// It is a whole recording.
     recorded: bool,
     text: String,
-    /// The last session that heard it, by its number.
+    /// The last session that heard it.
     heard_by: Option<usize>,
+    /// A session heard it before it was replaced, or whose successor was lost.
+    in_time: bool,
+    /// The other sessions that heard it.
+    late: Vec<usize>,
+}
+
+impl Said {
+    /// Whether nobody heard it, or only a session that nobody listens to any more: its successor answers, and heard another
+    /// part of the utterance.
+    fn is_lost(&self, causes: &[Vec<Option<usize>>]) -> bool {
+        let heard_a_part = |session: usize| causes.get(session).is_some_and(|own| own.contains(&Some(self.utterance)));
+        !self.in_time && (self.late.is_empty() || self.late.iter().any(|session| heard_a_part(session + 1)))
+    }
+}
+
+/// A session that hears something.
+#[derive(Clone, Copy)]
+struct Listener {
+    nth: usize,
+    at: Duration,
+    in_time: bool,
 }
 
 /// What was heard, among what was said.
@@ -53,11 +74,13 @@ pub(super) fn compare(call: &CallReport, lives: &Lives<'_>) -> Ears {
     let mut said = words_said(call);
     // From the end of an utterance to its being heard.
     let mut pauses = Vec::new();
-    for life in &lives.current {
+    for (nth_life, life) in lives.current.iter().enumerate() {
+        let successor_is_lost = lives.current.get(nth_life + 1).is_some_and(|next| next.lost.is_some());
         let mut causes = Vec::new();
         for (nth, heard) in life.session.heard.iter().enumerate() {
             let at = life.heard.get(nth).copied().unwrap_or(Duration::MAX);
-            let found = find(call, &mut said, heard, life.number, at);
+            let in_time = life.replaced.is_none_or(|replaced| at < replaced) || successor_is_lost;
+            let found = find(call, &mut said, heard, Listener { nth: nth_life, at, in_time });
             let wrong = match &found {
                 None => Some("which nobody said"),
                 Some(Found { again: true, .. }) => Some("which it had heard already"),
@@ -81,12 +104,12 @@ pub(super) fn compare(call: &CallReport, lives: &Lives<'_>) -> Ears {
         }
     }
     for (nth, utterance) in call.said.iter().enumerate() {
-        let lost: Vec<_> = said.iter().filter(|word| word.utterance == nth && word.heard_by.is_none()).collect();
+        let lost: Vec<_> = said.iter().filter(|word| word.utterance == nth && word.is_lost(&ears.causes)).collect();
         if !lost.is_empty() && !ends_with_the_call(utterance, call) && !said_to_somebody_else(utterance, call) {
             ears.lost += lost.len();
             let words: Vec<_> = lost.iter().map(|word| word.text.as_str()).collect();
             ears.reasons.push(format!(
-                "the caller said {:?}, no session heard {:?} of it",
+                "the caller said {:?}, no session that could answer heard {:?} of it",
                 utterance.text,
                 words.join(" ")
             ));
@@ -104,7 +127,10 @@ fn words_said(call: &CallReport) -> Vec<Said> {
     let mut words = Vec::new();
     for (utterance, said) in call.said.iter().enumerate() {
         let recorded = !said.pcm.is_empty() && !are_words(&said.pcm);
-        let mut add = |text: &str| words.push(Said { utterance, recorded, text: text.to_owned(), heard_by: None });
+        let mut add = |text: &str| {
+            let (text, late) = (text.to_owned(), Vec::new());
+            words.push(Said { utterance, recorded, text, heard_by: None, in_time: false, late });
+        };
         if recorded {
             add(&said.text);
         } else {
@@ -116,16 +142,16 @@ fn words_said(call: &CallReport) -> Vec<Said> {
 
 /// Finds what this session heard among what was said by then, the latest first, what it has not heard yet before what it
 /// has, and marks it.
-fn find(call: &CallReport, said: &mut [Said], heard: &HeardUtterance, session: usize, at: Duration) -> Option<Found> {
-    let begun = |word: &Said| call.said[word.utterance].at <= at;
+fn find(call: &CallReport, said: &mut [Said], heard: &HeardUtterance, by: Listener) -> Option<Found> {
+    let begun = |word: &Said| call.said[word.utterance].at <= by.at;
     let known = said.iter().position(|word| !begun(word)).unwrap_or(said.len());
     if !heard.pcm.is_empty() && !are_words(&heard.pcm) {
         let words = (0..known).rev().filter(|&word| said[word].recorded);
         let whole = |&word: &usize| recording_in(&call.said[said[word].utterance], heard).is_some();
-        let is_new = |word: &usize| said[*word].heard_by != Some(session);
+        let is_new = |word: &usize| said[*word].heard_by != Some(by.nth);
         let mut wholes = words.clone().filter(whole);
         if let Some(word) = wholes.clone().find(is_new).or_else(|| wholes.next()) {
-            return Some(mark(&mut said[word..=word], &[], session));
+            return Some(mark(&mut said[word..=word], &[], by));
         }
         let mut parts = words.filter(|&word| is_part(&call.said[said[word].utterance], heard));
         return parts.next().map(|word| Found { cause: said[word].utterance, again: false });
@@ -134,18 +160,20 @@ fn find(call: &CallReport, said: &mut [Said], heard: &HeardUtterance, session: u
     let words: Vec<&str> = text.split_whitespace().collect();
     let last = words.len().checked_sub(1)?;
     let mut places = (0..known.checked_sub(words.len())? + 1).rev().filter(|&from| stands_at(&said[from..], &words));
-    let is_new = |from: &usize| said[*from..=from + last].iter().all(|word| word.heard_by != Some(session));
+    let is_new = |from: &usize| said[*from..=from + last].iter().all(|word| word.heard_by != Some(by.nth));
     let from = places.clone().find(is_new).or_else(|| places.next())?;
-    Some(mark(&mut said[from..=from + last], &words, session))
+    Some(mark(&mut said[from..=from + last], &words, by))
 }
 
 /// This session heard these words, the first and the last maybe in part. No words are a whole recording.
-fn mark(said: &mut [Said], words: &[&str], session: usize) -> Found {
+fn mark(said: &mut [Said], words: &[&str], by: Listener) -> Found {
     let mut found = Found { cause: 0, again: false };
     for (nth, said) in said.iter_mut().enumerate() {
         found.cause = said.utterance;
         if words.get(nth).is_none_or(|word| said.text == *word) {
-            found.again |= said.heard_by.replace(session) == Some(session);
+            found.again |= said.heard_by.replace(by.nth) == Some(by.nth);
+            said.in_time |= by.in_time;
+            said.late.extend((!by.in_time).then_some(by.nth));
         }
     }
     found

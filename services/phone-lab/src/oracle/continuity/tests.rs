@@ -140,11 +140,27 @@ fn a_switch_that_loses_nothing_is_good_and_its_silence_is_measured() {
 #[test]
 fn a_word_that_no_session_heard_is_found() {
     let mut rig = Rig::switched();
-    rig.caller_says(10_000, "between the two").hears(0, 10_700, "between the").hears(1, 10_800, "o");
+    rig.caller_says(9_000, "between the two").hears(0, 9_700, "between the").hears(1, 10_800, "o");
     assert_eq!(rig.judged().words_lost_to_agent, 1);
-    assert!(rig.reason().contains("no session heard \"two\""), "{}", rig.reason());
+    assert!(rig.reason().contains("no session that could answer heard \"two\""), "{}", rig.reason());
     rig.hears(1, 10_900, "the two");
     assert_eq!(rig.judged().reasons, [""; 0], "together they heard all of it");
+}
+
+#[test]
+fn a_word_is_lost_too_that_was_heard_only_by_who_does_not_answer_any_more() {
+    let switched = |part: &str| {
+        let mut rig = Rig::switched();
+        rig.caller_says(10_000, "between the two").hears(0, 10_700, "between the two").hears(1, 10_900, part);
+        rig
+    };
+    let reason = switched("the two").reason();
+    assert!(reason.contains("no session that could answer heard \"between\""), "{reason}");
+    assert_eq!(switched("between the two").judged().reasons, [""; 0]);
+    let mut taken_back = Rig::switched();
+    taken_back.session(15_000, 0).lose(2, 15_900);
+    taken_back.caller_says(15_100, "all of it").hears(2, 15_500, "it").hears(1, 15_700, "all of it");
+    assert_eq!(taken_back.judged().reasons, [""; 0], "its successor was lost");
 }
 
 #[test]
