@@ -15,7 +15,7 @@ use super::{
 use crate::{
     calls::{Entry, Outcome},
     mulaw,
-    nova::{Beginning, Failure, HistoryRole, Message, Told, Usage, sanitise},
+    nova::{Beginning, Failure, HistoryRole, Message, Remedy, Told, Usage, sanitise},
 };
 
 /// Tries at opening the first session before the caller is told that it does not work.
@@ -74,6 +74,9 @@ impl Conversation {
             self.give_up(now);
         } else {
             self.break_off(now);
+            if failure.remedy() == Remedy::Rephrase {
+                self.forget_last_words();
+            }
             self.filler.begin(now);
             self.cause.get_or_insert(Cause::Failure(failure));
             match (self.recovery.failed(failure, &mut self.entropy), &self.sessions.next) {
@@ -107,7 +110,7 @@ impl Conversation {
     /// The successor of a session that still lives could not be had.
     fn pause(&mut self, failure: Failure) {
         let pause = Duration::from_millis(self.entropy.between(NO_HURRY.start, NO_HURRY.end));
-        let elsewhere = failure.remedy() == crate::nova::Remedy::Elsewhere;
+        let elsewhere = failure.remedy() == Remedy::Elsewhere;
         self.sessions.next = Some(Next::Pausing { at: self.now + pause, elsewhere });
     }
 
@@ -184,12 +187,7 @@ impl Conversation {
         let mut messages = self.memory.messages(&self.turns.unsettled(self.playback.sent()));
         let mut caller_audio = Vec::new();
         self.voice.unheard().for_each(|mulaw| mulaw::decode_into(mulaw, &mut caller_audio));
-        let text = if self.recovery.leaves_out_the_last_exchange() {
-            take_last_words(&mut messages);
-            Some(SAY_AGAIN.to_owned())
-        } else {
-            self.due(&mut messages)
-        };
+        let text = if self.recovery.was_blocked() { Some(SAY_AGAIN.to_owned()) } else { self.due(&mut messages) };
         let history = sanitise(messages, self.agent.opening_text(), self.recovery.history_limits());
         Beginning { history, caller_audio, text }
     }
@@ -213,6 +211,12 @@ impl Conversation {
             }
             Due::Greeting | Due::Rest | Due::Nothing => None,
         }
+    }
+
+    /// The caller's last words were more than the service would take: no session is told them again.
+    fn forget_last_words(&mut self) {
+        let mut messages = self.memory.messages(&self.turns.unsettled(self.playback.sent()));
+        self.memory.leave_out(take_last_words(&mut messages));
     }
 
     /// The session that is left, or lost, was in the middle of a turn.

@@ -8,6 +8,8 @@ use crate::{
     mulaw,
 };
 
+/// The edge sends far less at a time; of more, an event would be larger than the service takes.
+const LONGEST_PIECE: usize = 8_000;
 /// A line without audio for so long is quiet: muted, on hold, or Twilio sends nothing. Less may be the network.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 /// The model then gets silence in such pieces.
@@ -23,7 +25,11 @@ impl Conversation {
             return;
         }
         self.heard_caller_at = now;
-        self.hear(mulaw, now);
+        let mut rest = mulaw;
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(LONGEST_PIECE));
+            self.hear(piece, now);
+        }
     }
 
     fn hear(&mut self, mulaw: Bytes, now: Instant) {

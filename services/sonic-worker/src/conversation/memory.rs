@@ -20,6 +20,8 @@ pub(super) struct Memory {
     limits: HistoryLimits,
     remembered: VecDeque<Remembered>,
     bytes: usize,
+    /// What the caller said and no session may be told.
+    left_out: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -31,7 +33,7 @@ struct Remembered {
 impl Memory {
     /// Remembers enough for a history of these limits.
     pub(super) fn new(limits: HistoryLimits) -> Self {
-        Self { limits, remembered: VecDeque::new(), bytes: 0 }
+        Self { limits, remembered: VecDeque::new(), bytes: 0, left_out: Vec::new() }
     }
 
     /// Somebody said something.
@@ -55,7 +57,13 @@ impl Memory {
         let unsettled = unsettled.iter().filter_map(|turn| Remembered::turn(turn, self.limits));
         all.extend(unsettled.map(|remembered| (remembered.at, remembered.message)));
         all.sort_by_key(|(at, _)| *at);
-        all.into_iter().map(|(_, message)| message).collect()
+        let messages = all.into_iter().map(|(_, message)| message);
+        messages.filter(|message| !self.left_out.contains(&message.text)).collect()
+    }
+
+    /// These words of the caller are told to no session any more. That happens once or twice in a call.
+    pub(super) fn leave_out(&mut self, words: Vec<String>) {
+        self.left_out.extend(words);
     }
 
     /// Turns come only when they are settled, so that a tool's run may come before what led to it.

@@ -87,8 +87,8 @@ impl Recovery {
         }
     }
 
-    /// Whether the next session must not be told the last exchange: it was blocked.
-    pub(super) fn leaves_out_the_last_exchange(&self) -> bool {
+    /// Whether what the caller said last was blocked.
+    pub(super) fn was_blocked(&self) -> bool {
         self.blocked
     }
 }

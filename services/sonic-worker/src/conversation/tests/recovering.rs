@@ -241,6 +241,7 @@ fn what_was_blocked_is_left_out_once_and_the_second_time_it_is_over() {
     rig.model(caller_said("cancel it"));
     let told = texts(&next_after(&mut rig, Failure::Reset));
     assert_eq!(told.last().map(String::as_str), Some("user: cancel it"), "another failure has nothing to do with it");
+    assert!(!told.iter().any(|text| text.contains("unspeakable")), "it would be blocked again: {told:?}");
     rig.model(says_for("It is cancelled.", 160));
     assert_eq!(rig.ended(Some(Failure::Filtered))[0], Output::Next(Agent::demo().hand_over()));
 }
