@@ -36,10 +36,15 @@ impl fmt::Display for Call {
             let answers: Vec<_> = self.answers_ms.iter().map(|ms| format!("{ms:.0}")).collect();
             writeln!(f, "      from the caller's last sound to the answer's first: {} ms", answers.join(", "))?;
         }
-        for (diff, who) in [(&self.to_agent, "agent"), (&self.to_caller, "caller")] {
-            diff.as_ref().map_or(Ok(()), |diff| write_diff(f, diff, who))?;
+        match &self.continuity {
+            // Two sessions hear the same while one takes over from the other; as if one had heard it all, that looks wrong.
+            Some(continuity) => writeln!(f, "      {continuity}")?,
+            None => {
+                for (diff, who) in [(&self.to_agent, "agent"), (&self.to_caller, "caller")] {
+                    diff.as_ref().map_or(Ok(()), |diff| write_diff(f, diff, who))?;
+                }
+            }
         }
-        self.continuity.as_ref().map_or(Ok(()), |continuity| writeln!(f, "      {continuity}"))?;
         self.reasons.iter().try_for_each(|reason| writeln!(f, "      WRONG: {reason}"))
     }
 }
