@@ -186,7 +186,7 @@ impl Conversation {
     fn beginning(&self) -> Beginning {
         let mut messages = self.memory.messages(&self.turns.unsettled(self.playback.sent()));
         let mut caller_audio = Vec::new();
-        self.voice.unheard().for_each(|mulaw| mulaw::decode_into(mulaw, &mut caller_audio));
+        self.voice.unheard().iter().for_each(|mulaw| mulaw::decode_into(mulaw, &mut caller_audio));
         let text = if self.recovery.was_blocked() { Some(SAY_AGAIN.to_owned()) } else { self.due(&mut messages) };
         let history = sanitise(messages, self.agent.opening_text(), self.recovery.history_limits());
         Beginning { history, caller_audio, text }

@@ -28,13 +28,13 @@ impl Conversation {
         let mut rest = mulaw;
         while !rest.is_empty() {
             let piece = rest.split_to(rest.len().min(LONGEST_PIECE));
-            self.hear(piece, now);
+            self.hear(&piece, now);
         }
     }
 
-    fn hear(&mut self, mulaw: Bytes, now: Instant) {
+    fn hear(&mut self, mulaw: &[u8], now: Instant) {
         self.pcm.clear();
-        mulaw::decode_into(&mulaw, &mut self.pcm);
+        mulaw::decode_into(mulaw, &mut self.pcm);
         for session in self.sessions.listening() {
             self.outputs.extend(session.wire.audio(&self.pcm).map(|event| Output::SendAudio(session.no, event)));
         }
@@ -111,7 +111,7 @@ impl Conversation {
         // Set once a second, not with every piece of audio: other legs share the timers.
         self.silence_due_at = if silent_at > now { silent_at } else { now + SILENCE_EVERY };
         if silent_at <= now {
-            self.hear(Bytes::from_static(&SILENCE), now);
+            self.hear(&SILENCE, now);
         }
     }
 

@@ -6,8 +6,6 @@
 
 use std::{collections::VecDeque, time::Duration, time::Instant};
 
-use bytes::Bytes;
-
 /// 20 ms, the length over which loudness is measured.
 const FRAME: usize = 160;
 /// Bytes of a frame as PCM16.
@@ -26,16 +24,16 @@ const STOPPED_AFTER: u64 = 300 * 8;
 const BEFORE: u64 = 300 * 8;
 /// What is kept of a caller who says nothing: 3 s.
 const KEPT: u64 = 3_000 * 8;
-/// What is kept of one who speaks: 20 s, 160 KB.
-const KEPT_OF_VOICE: u64 = 20_000 * 8;
+/// What is kept of one who speaks: 8 s, 64 KB.
+const KEPT_OF_VOICE: u64 = 8_000 * 8;
 
 /// The caller's voice on a leg.
 #[derive(Debug, Default)]
 pub(super) struct CallerVoice {
     /// Samples received.
     position: u64,
-    /// The newest audio, as it came.
-    kept: VecDeque<Bytes>,
+    /// The newest audio, as mu-law; copied, because a piece as it came holds on to more than itself.
+    kept: VecDeque<u8>,
     /// Where `kept` begins.
     kept_from: u64,
     /// Loudness of the line without voice, in 65,536ths of a sample's step.
@@ -70,7 +68,7 @@ pub(super) enum Change {
 
 impl CallerVoice {
     /// Takes in audio, as mu-law and as little-endian PCM16.
-    pub(super) fn hear(&mut self, mulaw: Bytes, pcm: &[u8], now: Instant) -> Option<Change> {
+    pub(super) fn hear(&mut self, mulaw: &[u8], pcm: &[u8], now: Instant) -> Option<Change> {
         let mut change = None;
         for frame in pcm.chunks(FRAME_BYTES) {
             let from = self.position;
@@ -81,9 +79,7 @@ impl CallerVoice {
                 change = self.silent().or(change);
             }
         }
-        if !mulaw.is_empty() {
-            self.kept.push_back(mulaw);
-        }
+        self.kept.extend(mulaw);
         self.forget();
         change
     }
@@ -120,13 +116,12 @@ impl CallerVoice {
     }
 
     /// What the next session has to hear, as mu-law: what nobody has understood, and the moment before it.
-    pub(super) fn unheard(&self) -> impl Iterator<Item = &Bytes> {
+    pub(super) fn unheard(&self) -> [&[u8]; 2] {
         let from = self.unheard_from.unwrap_or(self.position).saturating_sub(BEFORE);
-        let mut at = self.kept_from;
-        self.kept.iter().filter(move |piece| {
-            at += piece.len() as u64;
-            at > from
-        })
+        let known = usize::try_from(from.saturating_sub(self.kept_from)).unwrap_or(usize::MAX);
+        let (older, newer) = self.kept.as_slices();
+        let of_newer = known.saturating_sub(older.len()).min(newer.len());
+        [&older[known.min(older.len())..], &newer[of_newer..]]
     }
 
     /// Whether a pause of the caller is not yet long enough to be one.
@@ -177,11 +172,10 @@ impl CallerVoice {
     }
 
     fn forget_before(&mut self, needed_from: u64) {
-        while let Some(oldest) = self.kept.front().filter(|oldest| self.kept_from + oldest.len() as u64 <= needed_from)
-        {
-            self.kept_from += oldest.len() as u64;
-            self.kept.pop_front();
-        }
+        let forgotten = usize::try_from(needed_from.saturating_sub(self.kept_from)).unwrap_or(usize::MAX);
+        let forgotten = forgotten.min(self.kept.len());
+        self.kept.drain(..forgotten);
+        self.kept_from += forgotten as u64;
     }
 }
 
@@ -212,15 +206,15 @@ mod tests {
                 let pcm = level.to_le_bytes().repeat(FRAME);
                 self.said = self.said.wrapping_add(1);
                 self.now += FRAME_TIME;
-                let mulaw = Bytes::from(vec![self.said; FRAME]);
-                changes.extend(self.voice.hear(mulaw, &pcm, self.now).map(|change| (frame, change)));
+                let mulaw = vec![self.said; FRAME];
+                changes.extend(self.voice.hear(&mulaw, &pcm, self.now).map(|change| (frame, change)));
             }
             changes
         }
 
         /// The frames that are to be heard again, by number.
         fn unheard(&self) -> Vec<u8> {
-            self.voice.unheard().map(|piece| piece[0]).collect()
+            self.voice.unheard().concat().into_iter().step_by(FRAME).collect()
         }
     }
 
@@ -291,10 +285,10 @@ mod tests {
     fn what_is_kept_has_a_bound() {
         let mut caller = Caller::new();
         caller.sounds(0, 1_000);
-        assert_eq!(caller.voice.kept.len() as u64 * FRAME as u64, KEPT);
+        assert_eq!(caller.voice.kept.len() as u64, KEPT);
         caller.sounds(5_000, 50);
         caller.sounds(0, 5_000);
-        assert_eq!(caller.voice.kept.len() as u64 * FRAME as u64, KEPT_OF_VOICE);
+        assert_eq!(caller.voice.kept.len() as u64, KEPT_OF_VOICE);
     }
 
     #[test]
@@ -302,8 +296,8 @@ mod tests {
         let mut caller = Caller::new();
         let mut pcm = Vec::new();
         mulaw::decode_into(&[0x80; 333], &mut pcm);
-        assert_eq!(caller.voice.hear(Bytes::from_static(&[0x80; 333]), &pcm, caller.now), Some(Change::Began));
-        assert_eq!(caller.voice.hear(Bytes::new(), &[], caller.now), None);
-        assert_eq!(caller.unheard(), [0x80]);
+        assert_eq!(caller.voice.hear(&[0x80; 333], &pcm, caller.now), Some(Change::Began));
+        assert_eq!(caller.voice.hear(&[], &[], caller.now), None);
+        assert_eq!(caller.voice.unheard().concat(), [0x80; 333]);
     }
 }
