@@ -24,7 +24,8 @@ const STOPPED_AFTER: u64 = 300 * 8;
 const BEFORE: u64 = 300 * 8;
 /// What is kept of a caller who says nothing: 3 s.
 const KEPT: u64 = 3_000 * 8;
-/// What is kept of one who speaks: 20 s, 160 KB. Longer than a stall takes to be noticed, or the words before it would be lost.
+/// What is kept of one who speaks: 20 s, 160 KB. Longer than a stall takes to be noticed, or the words before it would be
+/// lost.
 const KEPT_OF_VOICE: u64 = 20_000 * 8;
 
 /// The caller's voice on a leg.
