@@ -48,13 +48,9 @@ impl FalseAlarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversation::tests::start;
 
     const S: Duration = Duration::from_secs(1);
-
-    #[expect(clippy::disallowed_methods, reason = "an arbitrary point from which a test's time starts")]
-    fn start() -> Instant {
-        Instant::now()
-    }
 
     #[test]
     fn an_agent_that_was_cut_off_by_nothing_goes_on_once() {

@@ -69,13 +69,9 @@ fn sound() -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversation::tests::start;
 
     const MS: Duration = Duration::from_millis(1);
-
-    #[expect(clippy::disallowed_methods, reason = "an arbitrary point from which a test's time starts")]
-    fn start() -> Instant {
-        Instant::now()
-    }
 
     #[test]
     fn a_caller_who_waits_hears_something_after_two_seconds_and_then_again() {

@@ -60,9 +60,7 @@ impl Conversation {
             Place::Current => self.lose(failure, now),
             Place::Next if self.sessions.current.is_some() => self.pause(failure),
             Place::Next => self.recover(failure, now),
-            Place::Former => {}
-            Place::Ending if matches!(self.phase, Phase::Closing) => self.finish_when_all_ended(),
-            Place::Ending => {}
+            Place::Former | Place::Ending => {}
         }
     }
 
@@ -94,12 +92,12 @@ impl Conversation {
     fn recover(&mut self, failure: Failure, now: Instant) {
         let plan = self.recovery.failed(failure, &mut self.entropy);
         match (plan, self.phase) {
-            (Plan::Open { pause, elsewhere }, Phase::Opening { until })
-                if self.recovery.failures() < OPEN_TRIES && now + pause < until =>
+            (Plan::GiveUp, Phase::Opening { .. }) => self.refuse(now),
+            (Plan::Open { pause, .. }, Phase::Opening { until })
+                if self.recovery.failures() >= OPEN_TRIES || now + pause >= until =>
             {
-                self.sessions.next = Some(Next::Pausing { at: now + pause, elsewhere });
+                self.refuse(now);
             }
-            (_, Phase::Opening { .. }) => self.refuse(now),
             (Plan::Open { pause, elsewhere }, _) => {
                 self.sessions.next = Some(Next::Pausing { at: now + pause, elsewhere });
             }
@@ -152,12 +150,7 @@ impl Conversation {
     /// last, any time.
     fn is_time_to_switch(&self, now: Instant) -> bool {
         let Some(current) = &self.sessions.current else { return false };
-        let is_quiet = !self.voice.is_unheard()
-            && !self.voice.is_speaking(now)
-            && !self.debt.is_open()
-            && !self.tools.is_running()
-            && self.keypad.deadline().is_none()
-            && self.leaving.is_none();
+        let is_quiet = self.nothing_is_open(now) && !self.voice.is_unheard();
         let heard_out = self.playback.is_heard_out() || current.leave_in_haste_at(&self.limits) <= now;
         is_quiet && heard_out || current.leave_by(&self.limits) <= now
     }

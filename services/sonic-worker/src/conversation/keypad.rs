@@ -107,13 +107,9 @@ pub(super) fn told(keys: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversation::tests::start;
 
     const MS: Duration = Duration::from_millis(1);
-
-    #[expect(clippy::disallowed_methods, reason = "an arbitrary point from which a test's time starts")]
-    fn start() -> Instant {
-        Instant::now()
-    }
 
     /// What has come out by `now`, after these keys 100 ms apart.
     fn after(keypad: &mut Keypad, keys: &str, now: &mut Instant) -> Vec<String> {

@@ -111,13 +111,9 @@ fn milliseconds(duration: Duration) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversation::tests::start;
 
     const MS: Duration = Duration::from_millis(1);
-
-    #[expect(clippy::disallowed_methods, reason = "an arbitrary point from which a test's time starts")]
-    fn start() -> Instant {
-        Instant::now()
-    }
 
     /// Total, endpointing, model, tool, own.
     fn parts(wait: &Wait) -> Option<(u32, Option<u32>, u32, u32, u32)> {

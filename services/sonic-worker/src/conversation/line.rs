@@ -81,13 +81,7 @@ impl Conversation {
 
     /// Somebody who says nothing is asked whether they are there; a call that is too long ends.
     pub(super) fn advance_patience(&mut self, now: Instant) {
-        let is_quiet = self.sessions.current.is_some()
-            && self.playback.is_heard_out()
-            && !self.voice.is_speaking(now)
-            && !self.debt.is_open()
-            && !self.tools.is_running()
-            && self.keypad.deadline().is_none()
-            && self.leaving.is_none();
+        let is_quiet = self.sessions.current.is_some() && self.playback.is_heard_out() && self.nothing_is_open(now);
         self.patience.quiet_since(is_quiet.then_some(now));
         let Some(due) = self.patience.due(now) else { return };
         match due {
@@ -102,6 +96,15 @@ impl Conversation {
                 self.finish(Outcome::TimeUp, NextStep::HangUp { say }, now);
             }
         }
+    }
+
+    /// Nobody is speaking or about to, and nothing is being done.
+    pub(super) fn nothing_is_open(&self, now: Instant) -> bool {
+        !self.voice.is_speaking(now)
+            && !self.debt.is_open()
+            && !self.tools.is_running()
+            && self.keypad.deadline().is_none()
+            && self.leaving.is_none()
     }
 
     /// The model ends a session that gets no audio for 55 s, and finds the end of what was said only by the silence after

@@ -245,8 +245,9 @@ impl Conversation {
             self.advance_sessions(now);
         }
         self.advance_ending(now);
-        if matches!(self.phase, Phase::Closing) {
-            self.finish_when_all_ended();
+        if matches!(self.phase, Phase::Closing) && self.sessions.ending.is_empty() {
+            self.phase = Phase::Finished;
+            self.outputs.push_back(Output::Finished);
         }
     }
 
@@ -287,14 +288,6 @@ impl Conversation {
         }
         for ending in &mut self.sessions.ending {
             ending.until = ending.until.max(now + CLOSE_DEADLINE);
-        }
-        self.finish_when_all_ended();
-    }
-
-    fn finish_when_all_ended(&mut self) {
-        if self.sessions.ending.is_empty() {
-            self.phase = Phase::Finished;
-            self.outputs.push_back(Output::Finished);
         }
     }
 

@@ -81,11 +81,7 @@ impl Conversation {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[expect(clippy::disallowed_methods, reason = "an arbitrary point from which a test's time starts")]
-    fn start() -> Instant {
-        Instant::now()
-    }
+    use crate::conversation::tests::start;
 
     #[test]
     fn notes_wait_for_a_moment_of_quiet_but_not_for_ever() {

@@ -144,13 +144,9 @@ mod tests {
     use offhook_hosting::entropy::Entropy;
 
     use super::*;
+    use crate::conversation::tests::start;
 
     const S: Duration = Duration::from_secs(1);
-
-    #[expect(clippy::disallowed_methods, reason = "an arbitrary point from which a test's time starts")]
-    fn start() -> Instant {
-        Instant::now()
-    }
 
     fn limits(ask_after: Duration, end_after: Duration, call_limit: Duration, call_limit_warning: Duration) -> Limits {
         Limits {

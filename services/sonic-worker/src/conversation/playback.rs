@@ -84,13 +84,9 @@ fn duration(samples: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversation::tests::start;
 
     const MS: Duration = Duration::from_millis(1);
-
-    #[expect(clippy::disallowed_methods, reason = "an arbitrary point from which a test's time starts")]
-    fn start() -> Instant {
-        Instant::now()
-    }
 
     #[test]
     fn between_two_messages_the_position_moves_on_with_the_time() {

@@ -20,6 +20,12 @@ mod phone;
 mod pitfalls;
 mod recovering;
 
+/// An arbitrary point from which a test's time starts.
+#[expect(clippy::disallowed_methods, reason = "an instant can only be had from the clock")]
+pub(super) fn start() -> Instant {
+    Instant::now()
+}
+
 /// A conversation with invented time; outputs are drained after every step.
 struct Rig {
     conversation: Conversation,
@@ -31,13 +37,8 @@ struct Rig {
 
 impl Rig {
     fn opening() -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "an Instant can only be had from the clock; the rig moves on from it"
-        )]
-        let now = Instant::now();
         let tools = Tools::built_in(offhook_hosting::clock::Clock).specs(true);
-        Self::with(tools, now)
+        Self::with(tools, start())
     }
 
     fn with(tools: Vec<ToolSpec>, now: Instant) -> Self {
