@@ -206,8 +206,8 @@ impl Driver {
         match event {
             Event::Received(bytes) => return self.receive(&bytes, now),
             Event::InputEnded => return Some(self.input_ended()),
-            Event::InputLost(error) => return Some((SessionEnd::ClientVanished(error), Close::Clean)),
-            Event::ClientGone => return Some((SessionEnd::ClientVanished("stream cancelled".into()), Close::Clean)),
+            Event::InputLost(error) => return Some(self.client_gone(error)),
+            Event::ClientGone => return Some(self.client_gone("stream cancelled".into())),
             Event::RegionLost(outage) => return Some(self.lost(outage)),
             Event::Writable | Event::Stopped => {}
             Event::Deadline => {
@@ -217,6 +217,12 @@ impl Driver {
             }
         }
         None
+    }
+
+    /// A lost region closes connections as well, and may do so first.
+    fn client_gone(&mut self, how: String) -> (SessionEnd, Close) {
+        let outage = *self.session.outage.borrow();
+        outage.map_or((SessionEnd::ClientVanished(how), Close::Clean), |outage| self.lost(outage))
     }
 
     fn receive(&mut self, bytes: &[u8], now: Instant) -> Option<(SessionEnd, Close)> {
