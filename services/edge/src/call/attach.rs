@@ -64,5 +64,6 @@ pub(super) fn worker_start(start: StreamStart, transfer_available: bool) -> Star
         to,
         parameters,
         transfer_available,
+        ticket_id: String::new(),
     }
 }

@@ -130,6 +130,7 @@ fn the_worker_learns_from_start_who_calls_whom() {
         to: "+15005550009".to_owned(),
         parameters: HashMap::from([("tenant".to_owned(), "t-42".to_owned())]),
         transfer_available: true,
+        ticket_id: String::new(),
     };
     assert_eq!(*start, expected);
     assert_eq!(rig.leg.poll_action(), None);

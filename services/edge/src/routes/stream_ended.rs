@@ -72,6 +72,7 @@ fn document(step: Option<NextStep>, human: Option<&SipUri>, public_url: &PublicU
             }
             None => farewell(NOBODY_ANSWERED),
         },
+        Some(NextStep { step: Some(Step::SendDigits(_) | Step::Reattach(_)) }) => farewell(APOLOGY),
     }
 }
 

@@ -1,5 +1,7 @@
 use offhook_proto::voice::v1::{
-    GetRequest, GetResponse, NextStepRequest, NextStepResponse, TellRequest, TellResponse, calls_server::Calls,
+    BriefingRequest, BriefingResponse, ClaimOutboundRequest, ClaimOutboundResponse, GetRequest, GetResponse,
+    NextStepRequest, NextStepResponse, ReportRequest, ReportResponse, ReserveRequest, ReserveResponse,
+    SettleOutboundRequest, SettleOutboundResponse, TellRequest, TellResponse, calls_server::Calls,
 };
 use tonic::{Request, Response, Status};
 
@@ -31,7 +33,8 @@ impl Calls for CallsService {
     async fn next_step(&self, request: Request<NextStepRequest>) -> Result<Response<NextStepResponse>, Status> {
         let record = self.record(request.into_inner().call_sid).await?;
         self.questions.asked(&record.call_sid);
-        Ok(Response::new(NextStepResponse { step: Some(convert::next_step(record.next_step)) }))
+        let step = Some(convert::next_step(record.next_step));
+        Ok(Response::new(NextStepResponse { step, agent: record.agent }))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
@@ -46,5 +49,31 @@ impl Calls for CallsService {
             NotTold::Full => Status::resource_exhausted(error.to_string()),
         })?;
         Ok(Response::new(TellResponse {}))
+    }
+
+    async fn reserve(&self, _: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {
+        Err(Status::unimplemented("not served yet"))
+    }
+
+    async fn briefing(&self, _: Request<BriefingRequest>) -> Result<Response<BriefingResponse>, Status> {
+        Err(Status::unimplemented("not served yet"))
+    }
+
+    async fn report(&self, _: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        Err(Status::unimplemented("not served yet"))
+    }
+
+    async fn claim_outbound(
+        &self,
+        _: Request<ClaimOutboundRequest>,
+    ) -> Result<Response<ClaimOutboundResponse>, Status> {
+        Err(Status::unimplemented("not served yet"))
+    }
+
+    async fn settle_outbound(
+        &self,
+        _: Request<SettleOutboundRequest>,
+    ) -> Result<Response<SettleOutboundResponse>, Status> {
+        Err(Status::unimplemented("not served yet"))
     }
 }

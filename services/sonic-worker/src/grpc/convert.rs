@@ -136,6 +136,7 @@ pub(crate) fn record(record: CallRecord) -> wire::CallRecord {
             output_text_tokens: record.usage.output_text_tokens,
         }),
         cost_usd: record.cost_usd.to_string(),
+        ..wire::CallRecord::default()
     }
 }
 

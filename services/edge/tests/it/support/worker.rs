@@ -6,8 +6,9 @@ use std::{
 };
 
 use offhook_proto::voice::v1::{
-    Accepted, FromEdge, GetRequest, GetResponse, NextStep, NextStepRequest, NextStepResponse, Start, TellRequest,
-    TellResponse, ToEdge,
+    Accepted, BriefingRequest, BriefingResponse, ClaimOutboundRequest, ClaimOutboundResponse, FromEdge, GetRequest,
+    GetResponse, NextStep, NextStepRequest, NextStepResponse, ReportRequest, ReportResponse, ReserveRequest,
+    ReserveResponse, SettleOutboundRequest, SettleOutboundResponse, Start, TellRequest, TellResponse, ToEdge,
     calls_server::{Calls, CallsServer},
     conversations_server::{Conversations, ConversationsServer},
     from_edge, to_edge,
@@ -143,7 +144,7 @@ impl Conversations for Service {
 impl Calls for Service {
     async fn next_step(&self, _: Request<NextStepRequest>) -> Result<Response<NextStepResponse>, Status> {
         let step = self.steps.lock().unwrap().clone();
-        step.map(|step| Response::new(NextStepResponse { step: Some(step) }))
+        step.map(|step| Response::new(NextStepResponse { step: Some(step), agent: "demo".into() }))
             .ok_or_else(|| Status::not_found("no such call"))
     }
 
@@ -152,6 +153,32 @@ impl Calls for Service {
     }
 
     async fn tell(&self, _: Request<TellRequest>) -> Result<Response<TellResponse>, Status> {
+        Err(Status::unimplemented("not asked by an edge"))
+    }
+
+    async fn reserve(&self, _: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {
+        Err(Status::unimplemented("not asked by an edge"))
+    }
+
+    async fn briefing(&self, _: Request<BriefingRequest>) -> Result<Response<BriefingResponse>, Status> {
+        Err(Status::unimplemented("not asked by an edge"))
+    }
+
+    async fn report(&self, _: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        Err(Status::unimplemented("not asked by an edge"))
+    }
+
+    async fn claim_outbound(
+        &self,
+        _: Request<ClaimOutboundRequest>,
+    ) -> Result<Response<ClaimOutboundResponse>, Status> {
+        Err(Status::unimplemented("not asked by an edge"))
+    }
+
+    async fn settle_outbound(
+        &self,
+        _: Request<SettleOutboundRequest>,
+    ) -> Result<Response<SettleOutboundResponse>, Status> {
         Err(Status::unimplemented("not asked by an edge"))
     }
 }
