@@ -8,14 +8,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use http::Uri;
 use tokio::sync::oneshot;
 
-use crate::twilio::sid::CallSid;
+use crate::{twilio::sid::CallSid, worker::WorkerId};
 
 /// The calls whose media socket is open or was closed by this edge: Twilio asks, within a second or so after the close,
 /// what to do with them. The note is the worker to ask first.
-pub type Farewells = Awaited<Option<Uri>>;
+pub type Farewells = Awaited<Option<WorkerId>>;
 
 /// The calls that are waited for, each with a note.
 ///
@@ -154,11 +153,11 @@ mod tests {
 
     #[test]
     fn the_newest_leg_of_a_call_is_the_one_that_counts() {
-        let (farewells, worker) = (Farewells::default(), Some(Uri::from_static("http://worker:2")));
+        let (farewells, worker) = (Farewells::default(), Some(WorkerId::from_bytes(*b"worker 2")));
         let mut older = farewells.expect(&call());
         let mut newer = farewells.expect(&call());
         assert_eq!(older.happened().now_or_never(), Some(()));
-        newer.set_note(worker.clone());
+        newer.set_note(worker);
         older.set_note(None);
         drop(older);
         assert_eq!(farewells.note(&call()), worker);

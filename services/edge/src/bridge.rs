@@ -30,9 +30,9 @@ use crate::{
         attach::Action,
         leg::{Frame, Leg, Setup},
         outcome::Outcome,
-        ticket::Claims,
+        ticket::Admitted,
     },
-    worker::{FromWorker, Lease},
+    worker::{FromWorker, Lease, Preference, WorkerId},
 };
 
 /// Load balancers cut sockets that are idle for a minute; Twilio answers pings as RFC 6455 demands.
@@ -43,7 +43,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const TO_WORKER_CAPACITY: usize = 8;
 
 /// Serves a leg until both its sides are closed, and stays until Twilio has asked what comes next.
-pub(crate) async fn serve<S, E>(app: Arc<App>, socket: S, claims: Claims)
+pub(crate) async fn serve<S, E>(app: Arc<App>, socket: S, Admitted { claims, ticket }: Admitted)
 where
     S: Stream<Item = Result<Message, E>> + Sink<Message, Error = E> + Unpin,
 {
@@ -51,8 +51,11 @@ where
     let mut farewell = app.farewells.expect(&call);
     app.monitor.leg_started();
     let transfer_available = app.sip_endpoint.is_some();
-    let leg = Leg::new(Setup { claims, transfer_available }, app.clock.now());
-    let bridge = Bridge { app: &app, leg, link: None, asked: Vec::new(), farewell: &farewell, span: Span::none() };
+    let preference = Preference { worker: claims.worker, ticket: ticket.clone() };
+    farewell.set_note(Some(claims.worker));
+    let leg = Leg::new(Setup { claims, ticket, transfer_available }, app.clock.now());
+    let (farewell_of, span) = (&farewell, Span::none());
+    let bridge = Bridge { app: &app, leg, preference, link: None, asked: Vec::new(), farewell: farewell_of, span };
     let outcome = bridge.run(socket).await;
     app.monitor.leg_ended(outcome);
     info!(call.sid = %call, outcome = outcome.label(), "leg ended");
@@ -65,9 +68,10 @@ where
 struct Bridge<'a> {
     app: &'a App,
     leg: Leg,
+    preference: Preference,
     link: Option<Link>,
     asked: Vec<Uri>,
-    farewell: &'a Awaiting<Option<Uri>>,
+    farewell: &'a Awaiting<Option<WorkerId>>,
     span: Span,
 }
 
@@ -217,7 +221,7 @@ impl Bridge<'_> {
                 self.span = info_span!("leg", call.sid = start.call_sid, stream.sid = start.stream_sid);
                 continue_trace(&self.span, traceparent.as_deref());
             }
-            match self.app.pool.lease(&self.asked) {
+            match self.app.pool.lease(&self.asked, &self.preference) {
                 Some(lease) => self.attach(lease, *start),
                 None => self.leg.handle_no_worker(self.app.clock.now()),
             }
@@ -226,7 +230,7 @@ impl Bridge<'_> {
 
     fn attach(&mut self, lease: Lease, start: Start) {
         self.asked.push(lease.address().clone());
-        self.farewell.set_note(Some(lease.address().clone()));
+        self.farewell.set_note(Some(WorkerId::of(lease.address())));
         let (to_worker, messages) = mpsc::channel(TO_WORKER_CAPACITY);
         let start = FromEdge { message: Some(from_edge::Message::Start(start)) };
         to_worker.try_send(start).expect("the channel is new and has room");

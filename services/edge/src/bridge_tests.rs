@@ -2,9 +2,11 @@ use std::convert::Infallible;
 
 use axum::body::Bytes;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use futures_util::future::BoxFuture;
 use offhook_hosting::{clock::Clock, entropy::Entropy, env::Env, lifecycle::Lifecycle, telemetry::Telemetry};
-use offhook_proto::voice::v1::{Accepted, Ended, EndedReason, Hush, NextStep, Speak};
+use offhook_proto::voice::v1::{
+    Accepted, BriefingResponse, ClaimOutboundRequest, Ended, EndedReason, Hush, NextStepResponse, ReportRequest,
+    SettleOutboundRequest, Speak, claim_outbound_response::Verdict,
+};
 use tokio::{
     sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, unbounded_channel},
     task::JoinHandle,
@@ -15,8 +17,9 @@ use tokio_util::sync::PollSender;
 use super::*;
 use crate::{
     Config,
+    call::ticket::Claims,
     twilio::sid::CallSid,
-    worker::{Worker, WorkerPool},
+    worker::{Answer, Worker, WorkerPool},
 };
 
 const CALL: &str = "CA00000000000000000000000000000002";
@@ -54,8 +57,9 @@ impl Rig {
         let app = Arc::new(app(Arc::new(Double(workers)), addresses));
         let ((say, from_twilio), (to_twilio, hear)) = (unbounded_channel(), mpsc::channel(1));
         let socket = Socket { from_twilio, to_twilio: PollSender::new(to_twilio) };
-        let claims = Claims { call: CALL.parse().unwrap(), account: ACCOUNT.parse().unwrap() };
-        let task = tokio::spawn(serve(app.clone(), socket, claims));
+        let worker = WorkerId::of(&addresses.split(',').next().unwrap().parse().unwrap());
+        let claims = Claims { call: CALL.parse().unwrap(), account: ACCOUNT.parse().unwrap(), worker };
+        let task = tokio::spawn(serve(app.clone(), socket, Admitted { claims, ticket: "t".to_owned() }));
         Self { app, task, say: Some(say), hear, attached }
     }
 
@@ -124,9 +128,33 @@ impl Worker for Double {
         ReceiverStream::new(replies).boxed()
     }
 
-    fn next_step(&self, _: &Span, _: &CallSid) -> BoxFuture<'static, Result<NextStep, Status>> {
-        Box::pin(async { Err(Status::not_found("no such call")) })
+    fn reserve(&self, _: &Span, _: &CallSid) -> Answer<()> {
+        nobody_asks()
     }
+
+    fn next_step(&self, _: &Span, _: &CallSid) -> Answer<NextStepResponse> {
+        nobody_asks()
+    }
+
+    fn briefing(&self, _: &Span, _: &CallSid) -> Answer<BriefingResponse> {
+        nobody_asks()
+    }
+
+    fn report(&self, _: &Span, _: ReportRequest) -> Answer<()> {
+        nobody_asks()
+    }
+
+    fn claim_outbound(&self, _: &Span, _: ClaimOutboundRequest) -> Answer<Verdict> {
+        nobody_asks()
+    }
+
+    fn settle_outbound(&self, _: &Span, _: SettleOutboundRequest) -> Answer<()> {
+        nobody_asks()
+    }
+}
+
+fn nobody_asks<T: Send + 'static>() -> Answer<T> {
+    Box::pin(async { Err(Status::not_found("no such call")) })
 }
 
 impl Stream for Socket {
@@ -240,8 +268,8 @@ async fn a_worker_that_never_accepts_is_asked_last_by_the_next_call() {
     let (mut from_edge, _to_edge) = rig.started().await;
     let hung = rig.app.farewells.note(&CALL.parse().unwrap()).unwrap();
     assert_eq!(heard(&mut from_edge).await, ended(EndedReason::ConnectionLost));
-    let next = [rig.app.pool.lease(&[]).unwrap(), rig.app.pool.lease(&[]).unwrap()];
-    assert!(next.iter().all(|lease| *lease.address() != hung), "{next:?}");
+    let next = [(); 2].map(|()| rig.app.pool.candidates().first().unwrap().id);
+    assert!(next.iter().all(|worker| *worker != hung), "{next:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,7 +298,7 @@ async fn the_worker_that_serves_the_call_is_remembered_until_twilio_has_asked() 
         let mut rig = Rig::new();
         let (_from_edge, to_edge) = rig.live().await;
         let worker = rig.app.farewells.note(&call);
-        assert_eq!(worker, Some(Uri::from_static("http://127.0.0.1:1")));
+        assert_eq!(worker, Some(WorkerId::of(&Uri::from_static("http://127.0.0.1:1"))));
         if let Some(status) = end {
             to_edge.send(Err(status)).await.unwrap();
         }

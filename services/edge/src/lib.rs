@@ -134,12 +134,13 @@ impl App {
         mut entropy: Entropy,
     ) -> Self {
         let Config { public_url, twilio, .. } = config;
+        let issuer = entropy.bytes();
         let tickets = twilio.ticket_key.map_or_else(
             || {
                 warn!("OFFHOOK_TICKET_KEY is not set: other edges behind the same name will refuse this one's tickets");
-                Tickets::new(entropy.bytes::<32>())
+                Tickets::new(entropy.bytes::<32>(), issuer)
             },
-            |key| Tickets::new(key.expose_secret()),
+            |key| Tickets::new(key.expose_secret(), issuer),
         );
         Self {
             verifier: Verifier::new(twilio.auth_tokens, public_url.clone()),

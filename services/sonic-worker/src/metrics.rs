@@ -45,6 +45,8 @@ pub enum RefusedLeg {
     Draining,
     /// The edge did not say a valid `Start`, or not in time.
     NoStart,
+    /// Its ticket has opened a leg before.
+    UsedTicket,
 }
 
 /// Audio that was too late to be of use.
@@ -110,6 +112,7 @@ impl Metrics {
             RefusedLeg::Full => "full",
             RefusedLeg::Draining => "draining",
             RefusedLeg::NoStart => "no_start",
+            RefusedLeg::UsedTicket => "used_ticket",
         };
         self.refused_legs.add(1, &[KeyValue::new("reason", reason)]);
     }

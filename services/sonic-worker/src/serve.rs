@@ -23,7 +23,7 @@ use crate::{
     bedrock::Bedrock,
     calls::MemoryStore,
     config::Config,
-    grpc::{CallsService, ConversationsService, LiveCalls, Questions, Worker},
+    grpc::{CallsService, ConversationsService, LiveCalls, Places, Questions, Worker},
     metrics::Metrics,
     runner::Services,
     tools::Tools,
@@ -57,7 +57,7 @@ pub async fn run(
     clock: Clock,
     entropy: Entropy,
 ) -> anyhow::Result<Drained> {
-    let max_sessions = config.bedrock.max_sessions;
+    let places = Places::new(config.bedrock.max_sessions, clock);
     let services = Services {
         streams: Arc::new(Bedrock::new(config.bedrock, aws, clock)?),
         tools: Tools::built_in(clock),
@@ -69,9 +69,10 @@ pub async fn run(
         clock,
     };
     let (questions, live_calls) = (Questions::default(), LiveCalls::default());
-    let calls = CallsService::new(Arc::clone(&services.store), questions.clone(), live_calls.clone());
+    let store = Arc::clone(&services.store);
+    let calls = CallsService::new(store, questions.clone(), live_calls.clone(), places.clone(), lifecycle.clone());
     let agent = Arc::new(Agent::demo());
-    let worker = Worker { services, agent, max_sessions, questions, live_calls, lifecycle: lifecycle.clone(), entropy };
+    let worker = Worker { services, agent, places, questions, live_calls, lifecycle: lifecycle.clone(), entropy };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ConversationsServer<ConversationsService>>().await;
     health.set_serving::<CallsServer<CallsService>>().await;

@@ -44,7 +44,7 @@ pub(super) fn another_may_serve(code: Code) -> bool {
 }
 
 /// The stream's own parameters, in the worker's words. `traceparent` stays among the parameters until it is used.
-pub(super) fn worker_start(start: StreamStart, transfer_available: bool) -> Start {
+pub(super) fn worker_start(start: StreamStart, ticket: &str, transfer_available: bool) -> Start {
     let mut parameters = start.parameters;
     let mut take = |name: &str| parameters.remove(name).unwrap_or_default();
     let (from, to, agent, direction) = (take("from"), take("to"), take("agent"), take("direction"));
@@ -64,6 +64,6 @@ pub(super) fn worker_start(start: StreamStart, transfer_available: bool) -> Star
         to,
         parameters,
         transfer_available,
-        ticket_id: String::new(),
+        ticket_id: ticket.to_owned(),
     }
 }

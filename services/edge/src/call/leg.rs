@@ -47,6 +47,8 @@ pub const BAD_FRAME_LIMIT: u32 = 50;
 pub struct Setup {
     /// What the socket's ticket says; `start` has to say the same.
     pub claims: Claims,
+    /// The ticket's name.
+    pub ticket: String,
     /// Whether the call could be handed to a human.
     pub transfer_available: bool,
 }
@@ -343,7 +345,7 @@ impl Leg {
             return self.end(Outcome::StartMismatch, now);
         }
         self.stream = Some(start.stream.clone());
-        let start = Box::new(worker_start(start, self.setup.transfer_available));
+        let start = Box::new(worker_start(start, &self.setup.ticket, self.setup.transfer_available));
         self.action = Some(Action::attach(&start));
         self.phase = Phase::Attaching { start, until: now + ATTACH_DEADLINE };
     }

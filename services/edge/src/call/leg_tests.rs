@@ -9,7 +9,7 @@ use offhook_proto::voice::v1::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::call::uplink::CAPACITY_KEYS;
+use crate::{call::uplink::CAPACITY_KEYS, worker::WorkerId};
 
 const CALL: &str = "CA00000000000000000000000000000002";
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
@@ -25,8 +25,9 @@ impl Rig {
     #[expect(clippy::disallowed_methods, reason = "an arbitrary point from which a test's time starts")]
     fn new() -> Self {
         let now = Instant::now();
-        let claims = Claims { call: CALL.parse().unwrap(), account: ACCOUNT.parse().unwrap() };
-        Self { leg: Leg::new(Setup { claims, transfer_available: true }, now), now }
+        let worker = WorkerId::from_bytes(*b"worker 1");
+        let claims = Claims { call: CALL.parse().unwrap(), account: ACCOUNT.parse().unwrap(), worker };
+        Self { leg: Leg::new(Setup { claims, ticket: "t".to_owned(), transfer_available: true }, now), now }
     }
 
     fn attaching() -> Self {
@@ -130,7 +131,7 @@ fn the_worker_learns_from_start_who_calls_whom() {
         to: "+15005550009".to_owned(),
         parameters: HashMap::from([("tenant".to_owned(), "t-42".to_owned())]),
         transfer_available: true,
-        ticket_id: String::new(),
+        ticket_id: "t".to_owned(),
     };
     assert_eq!(*start, expected);
     assert_eq!(rig.leg.poll_action(), None);

@@ -22,7 +22,7 @@ pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Res
     let span = info_span!("webhook", route = Route::IncomingCall.label(), call.sid = Empty);
     let answer = async {
         match Webhook::read(&app, Route::IncomingCall, request).await {
-            Ok(webhook) => twiml(document(&app, &webhook)),
+            Ok(webhook) => twiml(document(&app, &webhook).await),
             Err(refusal) => refusal.into_response(),
         }
     };
@@ -31,7 +31,7 @@ pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Res
     response
 }
 
-fn document(app: &App, webhook: &Webhook) -> String {
+async fn document(app: &App, webhook: &Webhook) -> String {
     let span = Span::current();
     span.record("call.sid", webhook.call.as_str());
     // Taken before looking, so that a drain which begins in between waits for the socket of this call.
@@ -40,7 +40,11 @@ fn document(app: &App, webhook: &Webhook) -> String {
         info!(call.sid = %webhook.call, "call turned away: draining");
         return farewell(APOLOGY);
     }
-    let claims = Claims { call: webhook.call.clone(), account: webhook.account.clone() };
+    let Some(worker) = app.pool.reserve(&span, &webhook.call, None).await else {
+        info!(call.sid = %webhook.call, "call turned away: no worker has a place");
+        return farewell(APOLOGY);
+    };
+    let claims = Claims { call: webhook.call.clone(), account: webhook.account.clone(), worker };
     let ticket = app.tickets.issue(&claims, app.unix_time());
     let given = [
         ("from", webhook.parameter("From").map(str::to_owned)),

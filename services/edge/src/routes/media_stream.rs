@@ -51,18 +51,18 @@ fn upgraded(
         Err(rejection) => return rejection.into_response(),
     };
     // Whoever has a good ticket was taken as a caller, perhaps a moment before this edge began to drain.
-    let claims = match app.tickets.redeem(ticket, app.unix_time()) {
-        Ok(claims) => claims,
+    let admitted = match app.tickets.redeem(ticket, app.unix_time()) {
+        Ok(admitted) => admitted,
         Err(bad) => return forbidden(app, bad.label()),
     };
     // Taken now, so that a drain which begins before the handshake ends waits for this leg as well.
     let live = app.lifecycle.tasks().token();
-    app.arrivals.opened(&claims.call);
+    app.arrivals.opened(&admitted.claims.call);
     let app = app.clone();
     let limited = upgrade.max_message_size(MESSAGE_LIMIT).max_frame_size(MESSAGE_LIMIT);
     let sized = limited.read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
     sized.on_upgrade(async move |socket: WebSocket| {
-        bridge::serve(app, socket, claims).await;
+        bridge::serve(app, socket, admitted).await;
         drop(live);
     })
 }

@@ -30,11 +30,12 @@ pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Res
                 let span = Span::current();
                 span.record("call.sid", webhook.call.as_str());
                 let served_by = app.farewells.note(&webhook.call);
-                let step = app.pool.next_step(&span, &webhook.call, served_by.as_ref()).await;
+                let step = app.pool.next_step(&span, &webhook.call, served_by).await;
                 if step.is_none() {
                     warn!(call.sid = %webhook.call, "no worker knows what comes next");
                 }
                 app.farewells.happened(&webhook.call);
+                let step = step.map(|answer| answer.step.unwrap_or_default());
                 twiml(document(step, app.sip_endpoint.as_ref(), &app.public_url))
             }
             Err(refusal) => refusal.into_response(),

@@ -2,21 +2,23 @@
 
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt, TryFutureExt, future::BoxFuture};
+use futures_util::{FutureExt, StreamExt, TryFutureExt};
 use http::Uri;
 use offhook_hosting::telemetry::send_trace;
 use offhook_proto::voice::v1::{
-    FromEdge, NextStep, NextStepRequest, calls_client::CallsClient, conversations_client::ConversationsClient,
+    BriefingRequest, BriefingResponse, ClaimOutboundRequest, FromEdge, NextStepRequest, NextStepResponse,
+    ReportRequest, ReserveRequest, SettleOutboundRequest, calls_client::CallsClient, claim_outbound_response::Verdict,
+    conversations_client::ConversationsClient,
 };
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Request, Status,
+    Request, Response, Status,
     transport::{Channel, Endpoint},
 };
 use tracing::Span;
 
-use super::{FromWorker, Worker};
+use super::{Answer, FromWorker, Worker};
 use crate::twilio::sid::CallSid;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,6 +45,12 @@ impl GrpcWorker {
             .keep_alive_while_idle(true);
         Self { channel: endpoint.connect_lazy() }
     }
+
+    fn ask<T>(&self, span: &Span, question: T) -> (CallsClient<Channel>, Request<T>) {
+        let mut request = Request::new(question);
+        send_trace(span, request.metadata_mut());
+        (CallsClient::new(self.channel.clone()), request)
+    }
 }
 
 impl Worker for GrpcWorker {
@@ -59,10 +67,38 @@ impl Worker for GrpcWorker {
         admitted.try_flatten_stream().boxed()
     }
 
-    fn next_step(&self, span: &Span, call: &CallSid) -> BoxFuture<'static, Result<NextStep, Status>> {
-        let mut client = CallsClient::new(self.channel.clone());
-        let mut request = Request::new(NextStepRequest { call_sid: call.to_string() });
-        send_trace(span, request.metadata_mut());
-        async move { Ok(client.next_step(request).await?.into_inner().step.unwrap_or_default()) }.boxed()
+    fn reserve(&self, span: &Span, call: &CallSid) -> Answer<()> {
+        let (mut calls, request) = self.ask(span, ReserveRequest { call_sid: call.to_string() });
+        async move { calls.reserve(request).await.map(drop) }.boxed()
     }
+
+    fn next_step(&self, span: &Span, call: &CallSid) -> Answer<NextStepResponse> {
+        let (mut calls, request) = self.ask(span, NextStepRequest { call_sid: call.to_string() });
+        async move { calls.next_step(request).await.map(Response::into_inner) }.boxed()
+    }
+
+    fn briefing(&self, span: &Span, call: &CallSid) -> Answer<BriefingResponse> {
+        let (mut calls, request) = self.ask(span, BriefingRequest { call_sid: call.to_string() });
+        async move { calls.briefing(request).await.map(Response::into_inner) }.boxed()
+    }
+
+    fn report(&self, span: &Span, report: ReportRequest) -> Answer<()> {
+        let (mut calls, request) = self.ask(span, report);
+        async move { calls.report(request).await.map(drop) }.boxed()
+    }
+
+    fn claim_outbound(&self, span: &Span, claim: ClaimOutboundRequest) -> Answer<Verdict> {
+        let (mut calls, request) = self.ask(span, claim);
+        let verdict = async move { calls.claim_outbound(request).await?.into_inner().verdict.ok_or_else(no_verdict) };
+        verdict.boxed()
+    }
+
+    fn settle_outbound(&self, span: &Span, result: SettleOutboundRequest) -> Answer<()> {
+        let (mut calls, request) = self.ask(span, result);
+        async move { calls.settle_outbound(request).await.map(drop) }.boxed()
+    }
+}
+
+fn no_verdict() -> Status {
+    Status::internal("the worker's answer says nothing")
 }

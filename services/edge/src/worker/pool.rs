@@ -1,4 +1,4 @@
-//! Which worker gets the next leg: of those not asked yet, the one that serves the fewest legs of this edge.
+//! Which worker gets the next call: the one that serves the fewest legs of this edge.
 //!
 //! A worker that could not be reached is asked last for a while, so that one dead address does not delay every call.
 //! Names are resolved again and again by [`WorkerPool::keep_resolving`]; a name that does not resolve keeps the addresses
@@ -17,14 +17,11 @@ use std::{
 use futures_util::future::join_all;
 use http::Uri;
 use offhook_hosting::clock::Clock;
-use offhook_proto::voice::v1::NextStep;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
-use tracing::{Span, warn};
+use tracing::warn;
 
-use super::{Connect, Worker, WorkerTarget};
-use crate::twilio::sid::CallSid;
+use super::{Connect, Worker, WorkerId, WorkerTarget};
 
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,10 +29,6 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 const AVOID_FOR: Duration = Duration::from_secs(5);
 /// How long a worker whose address has left its name is asked about calls, counted from the end of its last leg.
 const REMEMBER_FOR: Duration = Duration::from_secs(60);
-/// One worker's time to say what comes next.
-const STEP_TIMEOUT: Duration = Duration::from_secs(2);
-/// All workers' time: Twilio gives up on a webhook after 15 s (Twilio docs, "Connection Overrides").
-const STEPS_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// All workers that this edge knows.
 pub struct WorkerPool {
@@ -58,12 +51,42 @@ struct State {
 #[derive(Clone)]
 struct Member {
     target: usize,
+    id: WorkerId,
     address: Uri,
     worker: Arc<dyn Worker>,
     legs: Arc<AtomicUsize>,
     avoid_until: Option<Instant>,
     /// Set while its name resolves without it: since when, or when it last had legs.
     left_at: Option<Instant>,
+}
+
+/// Which worker a leg belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preference {
+    /// The one that holds a place for it.
+    pub worker: WorkerId,
+    /// The leg's ticket, by which the others are put in order.
+    pub ticket: String,
+}
+
+impl Preference {
+    /// Whoever has left its name still serves the calls that it holds.
+    fn may_be(&self, member: &Member) -> bool {
+        member.left_at.is_none() || member.id == self.worker
+    }
+}
+
+/// A worker to be asked.
+pub(crate) struct Known {
+    pub(crate) id: WorkerId,
+    pub(crate) worker: Arc<dyn Worker>,
+    pub(crate) takes_legs: bool,
+}
+
+impl From<&Member> for Known {
+    fn from(member: &Member) -> Self {
+        Self { id: member.id, worker: member.worker.clone(), takes_legs: member.left_at.is_none() }
+    }
 }
 
 /// A worker that one leg uses; counts as a live leg until dropped.
@@ -134,51 +157,45 @@ impl WorkerPool {
         self.lock().populated
     }
 
-    /// The best worker whose address is not among those `asked`.
-    pub fn lease(&self, asked: &[Uri]) -> Option<Lease> {
-        let (now, mut state) = (self.clock.now(), self.lock());
-        state.turn = state.turn.wrapping_add(1);
-        let (turn, count) = (state.turn, state.members.len());
-        let is_choice = |member: &Member| member.left_at.is_none() && !asked.contains(&member.address);
-        let candidates = state.members.iter().enumerate().filter(|(_, member)| is_choice(member));
-        // Among equals the turn goes round, or all edges would prefer the same worker.
-        let rank = |(at, member): &(usize, &Member)| {
-            (member.is_avoided(now), member.legs.load(Ordering::Relaxed), at.wrapping_add(turn) % count)
-        };
-        let (_, Member { address, worker, legs, .. }) = candidates.min_by_key(rank)?;
+    /// The next worker to ask for a leg: the one that holds its place, then, whatever the edge, the others in the same
+    /// order, because a worker refuses a ticket that it has seen. None whose address is among those `asked`.
+    pub fn lease(&self, asked: &[Uri], preference: &Preference) -> Option<Lease> {
+        let state = self.lock();
+        let is_choice = |member: &&Member| !asked.contains(&member.address) && preference.may_be(member);
+        let candidates = state.members.iter().filter(is_choice);
+        let rank = |member: &&Member| (member.id != preference.worker, member.id.rank(preference.ticket.as_bytes()));
+        let Member { address, worker, legs, .. } = candidates.min_by_key(rank)?;
         legs.fetch_add(1, Ordering::Relaxed);
         Some(Lease { address: address.clone(), worker: worker.clone(), legs: legs.clone() })
     }
 
     /// The worker at `address` could not be reached.
     pub fn avoid(&self, address: &Uri) {
+        self.avoid_id(WorkerId::of(address));
+    }
+
+    /// The same, of a worker by its name.
+    pub(super) fn avoid_id(&self, id: WorkerId) {
         let until = self.clock.now() + AVOID_FOR;
         let mut state = self.lock();
-        let affected = state.members.iter_mut().filter(|member| member.address == *address);
+        let affected = state.members.iter_mut().filter(|member| member.id == id);
         affected.for_each(|member| member.avoid_until = Some(until));
     }
 
-    /// Asks one worker after the other what Twilio should do with a call; `None` when none of them knows it. The worker
-    /// at `first` is asked before the others, even if its address has left its name.
-    pub async fn next_step(&self, span: &Span, call: &CallSid, first: Option<&Uri>) -> Option<NextStep> {
-        timeout(STEPS_TIMEOUT, self.ask_in_turn(span, call, first)).await.ok().flatten()
+    /// All workers that may know a call, whether or not they take new legs.
+    pub(super) fn members(&self) -> Vec<Known> {
+        self.lock().members.iter().map(Known::from).collect()
     }
 
-    async fn ask_in_turn(&self, span: &Span, call: &CallSid, first: Option<&Uri>) -> Option<NextStep> {
-        self.resolved().await;
-        let now = self.clock.now();
-        let mut members = self.lock().members.clone();
-        members
-            .sort_by_key(|member| (Some(&member.address) != first, member.is_avoided(now), member.left_at.is_some()));
-        for Member { worker, address, .. } in members {
-            match timeout(STEP_TIMEOUT, worker.next_step(span, call)).await {
-                Ok(Ok(step)) => return Some(step),
-                Ok(Err(status)) if status.code() == Code::NotFound => {}
-                Ok(Err(status)) => warn!(call.sid = %call, %address, code = ?status.code(), "no next step"),
-                Err(_) => warn!(call.sid = %call, %address, "no next step in time"),
-            }
-        }
-        None
+    /// The workers that take new legs, the best one first.
+    pub(crate) fn candidates(&self) -> Vec<Known> {
+        let (now, mut state) = (self.clock.now(), self.lock());
+        let turn = state.next_turn();
+        let count = state.members.len();
+        let takes_legs = |(_, member): &(usize, &Member)| member.left_at.is_none();
+        let mut ranked: Vec<_> = state.members.iter().enumerate().filter(takes_legs).collect();
+        ranked.sort_by_key(|(at, member)| member.rank(now, at.wrapping_add(turn) % count));
+        ranked.into_iter().map(|(_, member)| Known::from(member)).collect()
     }
 
     fn has_names(&self) -> bool {
@@ -214,8 +231,8 @@ impl WorkerPool {
     }
 
     fn join(&self, target: usize, address: Uri) -> Member {
-        let worker = (self.connect)(&address);
-        Member { target, address, worker, legs: Arc::default(), avoid_until: None, left_at: None }
+        let (id, worker) = (WorkerId::of(&address), (self.connect)(&address));
+        Member { target, id, address, worker, legs: Arc::default(), avoid_until: None, left_at: None }
     }
 
     /// No code that holds the lock can leave the state half changed, so a poisoned one is as good as any.
@@ -224,7 +241,19 @@ impl WorkerPool {
     }
 }
 
+impl State {
+    fn next_turn(&mut self) -> usize {
+        self.turn = self.turn.wrapping_add(1);
+        self.turn
+    }
+}
+
 impl Member {
+    /// Among equals the turn goes round, or all edges would prefer the same worker.
+    fn rank(&self, now: Instant, turn: usize) -> impl Ord + use<> {
+        (self.is_avoided(now), self.legs.load(Ordering::Relaxed), turn)
+    }
+
     fn is_avoided(&self, now: Instant) -> bool {
         self.avoid_until.is_some_and(|until| now < until)
     }

@@ -1,117 +1,83 @@
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
-use offhook_proto::voice::v1::{FromEdge, HangUp, next_step::Step};
-use tokio::sync::mpsc;
-use tonic::Status;
+use super::{
+    super::doubles::{Double, address, pool},
+    *,
+};
 
-use super::{super::FromWorker, *};
+fn leg(worker: u16) -> Preference {
+    Preference { worker: WorkerId::of(&address(worker)), ticket: "a ticket".to_owned() }
+}
 
-/// Answers for calls by its own address: the port's last digit says how.
-struct Double(u16);
+/// The workers in the order in which they are asked for places.
+fn order(pool: &WorkerPool) -> Vec<WorkerId> {
+    pool.candidates().into_iter().map(|known| known.id).collect()
+}
 
-impl Worker for Double {
-    fn attach(&self, _: &Span, _: mpsc::Receiver<FromEdge>) -> FromWorker {
-        stream::empty().boxed()
+fn id(port: u16) -> WorkerId {
+    WorkerId::of(&address(port))
+}
+
+#[tokio::test]
+async fn places_are_asked_of_the_worker_with_the_fewest_legs() {
+    let pool = pool(&[7, 8]);
+    let leg = pool.lease(&[], &leg(7)).unwrap();
+    for _ in 0..3 {
+        assert_eq!(order(&pool), [id(8), id(7)]);
     }
+    drop(leg);
+    assert_ne!(order(&pool), order(&pool), "among equals the turn goes round");
+}
 
-    fn next_step(&self, _: &Span, _: &CallSid) -> BoxFuture<'static, Result<NextStep, Status>> {
-        match self.0 {
-            1 => async { Err(Status::not_found("no such call")) }.boxed(),
-            2 => async { Err(Status::internal("broken")) }.boxed(),
-            3 => std::future::pending().boxed(),
-            port => async move { Ok(said(port)) }.boxed(),
+#[tokio::test]
+async fn a_leg_goes_to_the_worker_that_holds_its_place_and_no_worker_is_asked_twice() {
+    let pool = pool(&[7, 8, 9]);
+    for preferred in [7, 8, 9] {
+        let mut asked = Vec::new();
+        while let Some(lease) = pool.lease(&asked, &leg(preferred)) {
+            asked.push(lease.address().clone());
         }
+        assert_eq!((asked.len(), &asked[0]), (3, &address(preferred)));
     }
 }
 
-fn said(port: u16) -> NextStep {
-    NextStep { step: Some(Step::HangUp(HangUp { say: port.to_string() })) }
-}
-
-fn pool(ports: &[u16]) -> WorkerPool {
-    let targets = ports.iter().map(|port| WorkerTarget::Fixed(address(*port))).collect();
-    let connect: Connect = Arc::new(|address| Arc::new(Double(address.port_u16().unwrap())));
-    WorkerPool::new(targets, connect, Clock)
-}
-
-fn address(port: u16) -> Uri {
-    format!("http://127.0.0.1:{port}").parse().unwrap()
-}
-
-fn call() -> CallSid {
-    "CA00000000000000000000000000000002".parse().unwrap()
-}
-
 #[tokio::test]
-async fn legs_spread_over_workers_and_leave_room_when_they_end() {
-    let pool = pool(&[7, 8]);
-    let (first, second) = (pool.lease(&[]).unwrap(), pool.lease(&[]).unwrap());
-    assert_ne!(first.address(), second.address());
-    let freed = first.address().clone();
-    drop(first);
-    let third = pool.lease(&[]).unwrap();
-    assert_eq!(*third.address(), freed);
-}
-
-#[tokio::test]
-async fn no_worker_is_asked_twice() {
-    let pool = pool(&[7, 8]);
-    let first = pool.lease(&[]).unwrap().address().clone();
-    let second = pool.lease(std::slice::from_ref(&first)).unwrap().address().clone();
-    assert_ne!(first, second);
-    assert!(pool.lease(&[first, second]).is_none());
+async fn every_edge_asks_the_other_workers_about_a_ticket_in_the_same_order() {
+    let second = |pool: &WorkerPool| pool.lease(&[address(7)], &leg(7)).unwrap().address().clone();
+    let (one, other) = (pool(&[7, 8, 9, 5, 6]), pool(&[9, 5, 8, 6, 7]));
+    let busy = one.lease(&[], &leg(8)).unwrap();
+    one.avoid(&address(9));
+    assert_eq!(second(&one), second(&other));
+    drop(busy);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_could_not_be_reached_is_asked_last_for_a_while() {
     let pool = pool(&[7, 8]);
-    let busy = pool.lease(&[address(7)]).unwrap();
+    let busy = pool.lease(&[], &leg(8)).unwrap();
     pool.avoid(&address(7));
-    assert_eq!(*pool.lease(&[]).unwrap().address(), address(8));
-    assert_eq!(*pool.lease(&[address(8)]).unwrap().address(), address(7));
+    assert_eq!(order(&pool), [id(8), id(7)]);
     tokio::time::advance(AVOID_FOR).await;
-    assert_eq!(*pool.lease(&[]).unwrap().address(), address(7));
+    assert_eq!(order(&pool), [id(7), id(8)]);
     drop(busy);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_first_worker_that_knows_the_call_says_what_comes_next() {
-    assert_eq!(pool(&[1, 2, 3, 9, 8]).next_step(&Span::none(), &call(), None).await, Some(said(9)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn workers_that_do_not_answer_cannot_outlast_twilios_patience() {
-    let (pool, before) = (pool(&[3, 3, 3, 3, 3, 9]), Clock.now());
-    assert_eq!(pool.next_step(&Span::none(), &call(), None).await, None);
-    assert_eq!(Clock.now() - before, STEPS_TIMEOUT);
-}
-
-#[tokio::test]
-async fn the_worker_that_served_the_call_is_asked_first() {
-    let pool = pool(&[7, 8, 9]);
-    for port in [9, 8] {
-        let step = pool.next_step(&Span::none(), &call(), Some(&address(port))).await;
-        assert_eq!(step, Some(said(port)));
-    }
 }
 
 fn named() -> WorkerPool {
     let targets = vec![WorkerTarget::Name { name: "127.0.0.1".to_owned(), port: 9 }];
-    WorkerPool::new(targets, Arc::new(|address| Arc::new(Double(address.port_u16().unwrap()))), Clock)
+    WorkerPool::new(targets, Double::connect(), Clock)
 }
 
 #[tokio::test]
 async fn a_name_resolves_and_keeps_live_legs_when_it_resolves_again() {
     let pool = named();
     assert!(!pool.is_resolved() && !pool.was_populated());
-    assert!(pool.lease(&[]).is_none());
+    assert!(order(&pool).is_empty());
     tokio::select! {
         never = pool.keep_resolving() => match never {},
         () = pool.resolved() => {}
     }
     assert!(pool.was_populated());
-    let lease = pool.lease(&[]).unwrap();
+    let lease = pool.lease(&[], &leg(9)).unwrap();
     pool.adopt(vec![(0, vec![address(8), address(9)])]);
-    assert_eq!(*pool.lease(&[]).unwrap().address(), address(8), "the other one serves a leg");
+    assert_eq!(order(&pool), [id(8), id(9)], "the other one serves a leg");
     drop(lease);
 }
 
@@ -123,38 +89,29 @@ async fn a_name_that_resolves_to_nothing_was_tried_but_gives_no_worker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_waits_for_the_first_resolution() {
-    let (pool, span, call) = (named(), Span::none(), call());
-    let step = tokio::select! {
-        biased;
-        step = pool.next_step(&span, &call, None) => step,
-        never = pool.keep_resolving() => match never {},
-    };
-    assert_eq!(step, Some(said(9)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_worker_whose_address_has_left_its_name_is_asked_but_gets_no_leg() {
+async fn a_worker_whose_address_has_left_its_name_is_asked_but_gets_no_new_call() {
     let pool = named();
     pool.resolved.cancel();
     pool.adopt(vec![(0, vec![address(7)])]);
-    let leg = pool.lease(&[]).unwrap();
+    let first = pool.lease(&[], &leg(7)).unwrap();
     let leaves = || pool.adopt(vec![(0, vec![address(8)])]);
-    let asks = async || pool.next_step(&Span::none(), &call(), Some(&address(7))).await;
+    let knows = |port| pool.members().iter().any(|known| known.id == id(port));
     for _ in 0..3 {
         leaves();
         tokio::time::advance(REMEMBER_FOR - Duration::from_secs(1)).await;
     }
-    assert!(pool.lease(&[address(8)]).is_none());
-    assert_eq!(asks().await, Some(said(7)), "it still serves a leg");
+    assert_eq!(order(&pool), [id(8)]);
+    assert!(pool.lease(&[], &leg(7)).is_some_and(|lease| *lease.address() == address(7)), "it holds the call");
+    assert!(pool.lease(&[address(8)], &leg(8)).is_none());
+    assert!(knows(7), "it still serves a leg");
     leaves();
-    drop(leg);
+    drop(first);
     tokio::time::advance(REMEMBER_FOR - Duration::from_secs(1)).await;
     leaves();
-    assert_eq!(asks().await, Some(said(7)), "its last leg has just ended");
+    assert!(knows(7), "its last leg has just ended");
     tokio::time::advance(Duration::from_secs(1)).await;
     leaves();
-    assert_eq!(asks().await, Some(said(8)));
+    assert!(!knows(7));
     pool.adopt(vec![(0, vec![address(7)])]);
-    assert_eq!(*pool.lease(&[]).unwrap().address(), address(7), "it is back");
+    assert_eq!(order(&pool), [id(7)], "it is back");
 }

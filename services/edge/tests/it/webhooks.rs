@@ -32,6 +32,17 @@ async fn an_incoming_call_is_connected_to_a_stream_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_call_that_no_worker_has_a_place_for_is_not_connected_to_nobody() {
+    let (full, willing) = (Worker::full().await, Worker::willing().await);
+    let edge = Edge::with_workers(&[full.address, full.address]).await;
+    let (_, document) = post(edge.public, "/incoming-call", &form(&[])).await;
+    assert!(!document.contains("<Stream") && document.ends_with("<Hangup/></Response>"), "{document}");
+    let edge = Edge::with_workers(&[full.address, willing.address]).await;
+    let (_, document) = post(edge.public, "/incoming-call", &form(&[])).await;
+    assert!(document.contains("<Stream"), "{document}");
+}
+
+#[tokio::test]
 async fn a_webhook_may_be_configured_as_get() {
     let edge = Edge::with_env(&[]).await;
     let (status, document) = get_signed(edge.public, &format!("/incoming-call?{}", form(&[]))).await;

@@ -86,8 +86,9 @@ impl Line {
         let mut media = Media::new(manners, dice.fork());
         let start = media.start();
         let call = start.split('"').find(|word| word.starts_with("CA")).unwrap().parse().unwrap();
-        let claims = Claims { call, account: ACCOUNT.parse().unwrap() };
-        let mut leg = Leg::new(Setup { claims, transfer_available: false }, started);
+        let worker = WorkerId::from_bytes(*b"worker 1");
+        let claims = Claims { call, account: ACCOUNT.parse().unwrap(), worker };
+        let mut leg = Leg::new(Setup { claims, ticket: String::new(), transfer_available: false }, started);
         leg.handle_text(&start, started);
         leg.poll_action().expect("the leg has begun");
         leg.handle_worker(Some(to_edge::Message::Accepted(Accepted {})), started);

@@ -1,3 +1,4 @@
+use offhook_hosting::lifecycle::Lifecycle;
 use offhook_proto::voice::v1::{
     BriefingRequest, BriefingResponse, ClaimOutboundRequest, ClaimOutboundResponse, GetRequest, GetResponse,
     NextStepRequest, NextStepResponse, ReportRequest, ReportResponse, ReserveRequest, ReserveResponse,
@@ -5,7 +6,7 @@ use offhook_proto::voice::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{LiveCalls, NotTold, Questions, convert};
+use super::{LiveCalls, NotTold, Places, Questions, convert};
 use crate::calls::{CallRecord, SharedStore};
 
 /// Answers questions about calls from the store, and tells live ones.
@@ -13,12 +14,21 @@ pub struct CallsService {
     store: SharedStore,
     questions: Questions,
     live_calls: LiveCalls,
+    places: Places,
+    lifecycle: Lifecycle,
 }
 
 impl CallsService {
-    /// Answers from `store`, and tells `questions` what was asked and `live_calls` what they are to be told.
-    pub fn new(store: SharedStore, questions: Questions, live_calls: LiveCalls) -> Self {
-        Self { store, questions, live_calls }
+    /// Answers from `store`, tells `questions` what was asked and `live_calls` what they are to be told, and holds `places`
+    /// until `lifecycle` drains.
+    pub fn new(
+        store: SharedStore,
+        questions: Questions,
+        live_calls: LiveCalls,
+        places: Places,
+        lifecycle: Lifecycle,
+    ) -> Self {
+        Self { store, questions, live_calls, places, lifecycle }
     }
 
     async fn record(&self, call_sid: String) -> Result<CallRecord, Status> {
@@ -51,8 +61,16 @@ impl Calls for CallsService {
         Ok(Response::new(TellResponse {}))
     }
 
-    async fn reserve(&self, _: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {
-        Err(Status::unimplemented("not served yet"))
+    async fn reserve(&self, request: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {
+        let call = convert::call_sid(request.into_inner().call_sid)?;
+        if self.lifecycle.is_draining() {
+            return Err(Status::unavailable("this worker is draining"));
+        }
+        if self.places.hold(&call) {
+            Ok(Response::new(ReserveResponse {}))
+        } else {
+            Err(Status::resource_exhausted("all sessions of this worker are in use"))
+        }
     }
 
     async fn briefing(&self, _: Request<BriefingRequest>) -> Result<Response<BriefingResponse>, Status> {

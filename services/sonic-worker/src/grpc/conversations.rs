@@ -6,15 +6,15 @@ use std::{
 
 use offhook_hosting::{entropy::Entropy, lifecycle::Lifecycle, telemetry};
 use offhook_proto::voice::v1::{FromEdge, ToEdge, conversations_server::Conversations, from_edge};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{Instrument, info, info_span, warn};
 
 use super::{
-    LiveCalls, Question, Questions,
+    LiveCalls, Place, Places, Question, Questions,
     convert::{self, Start},
+    used_tickets::UsedTickets,
 };
 use crate::{
     agent::Agent,
@@ -39,8 +39,8 @@ pub struct Worker {
     pub services: Services,
     /// Who answers.
     pub agent: Arc<Agent>,
-    /// How many legs there may be at a time.
-    pub max_sessions: usize,
+    /// The legs that there may be at a time.
+    pub places: Places,
     /// Who is told what Twilio asks about ended legs.
     pub questions: Questions,
     /// Who is told what models are to be told.
@@ -55,7 +55,8 @@ pub struct Worker {
 pub struct ConversationsService {
     services: Services,
     agent: Arc<Agent>,
-    places: Arc<Semaphore>,
+    places: Places,
+    tickets: Arc<UsedTickets>,
     questions: Questions,
     live_calls: LiveCalls,
     lifecycle: Lifecycle,
@@ -65,29 +66,20 @@ pub struct ConversationsService {
 impl ConversationsService {
     /// Takes legs for `worker`.
     pub fn new(worker: Worker) -> Self {
-        let Worker { services, agent, max_sessions, questions, live_calls, lifecycle, entropy } = worker;
-        let places = Arc::new(Semaphore::new(max_sessions));
-        Self { services, agent, places, questions, live_calls, lifecycle, entropy: Mutex::new(entropy) }
-    }
-
-    fn admit(&self) -> Result<OwnedSemaphorePermit, Status> {
-        if self.lifecycle.is_draining() {
-            self.services.metrics.leg_refused(RefusedLeg::Draining);
-            return Err(Status::unavailable("this worker is draining"));
-        }
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            self.services.metrics.leg_refused(RefusedLeg::Full);
-            Status::resource_exhausted("all sessions of this worker are in use")
-        })
+        let Worker { services, agent, places, questions, live_calls, lifecycle, entropy } = worker;
+        let (tickets, entropy) = (Arc::new(UsedTickets::new(services.clock)), Mutex::new(entropy));
+        Self { services, agent, places, tickets, questions, live_calls, lifecycle, entropy }
     }
 
     fn leg(&self) -> Leg {
         Leg {
             services: self.services.clone(),
             agent: Arc::clone(&self.agent),
+            places: self.places.clone(),
+            tickets: Arc::clone(&self.tickets),
             questions: self.questions.clone(),
             live_calls: self.live_calls.clone(),
-            hard_stop: self.lifecycle.hard_stop().clone(),
+            lifecycle: self.lifecycle.clone(),
             entropy: self.entropy.lock().unwrap_or_else(PoisonError::into_inner).fork(),
         }
     }
@@ -98,7 +90,13 @@ impl Conversations for ConversationsService {
     type AttachStream = Pin<Box<dyn Stream<Item = Result<ToEdge, Status>> + Send>>;
 
     async fn attach(&self, request: Request<Streaming<FromEdge>>) -> Result<Response<Self::AttachStream>, Status> {
-        let place = self.admit()?;
+        // What cannot be served whichever call it is need not say `Start`.
+        if self.lifecycle.is_draining() && !self.places.any_held() {
+            return Err(draining(&self.services));
+        }
+        if !self.places.may_have_one() {
+            return Err(full(&self.services));
+        }
         let span = info_span!(
             "leg",
             otel.kind = "server",
@@ -109,9 +107,7 @@ impl Conversations for ConversationsService {
         let (to_edge, messages) = mpsc::channel(TO_EDGE_CAPACITY);
         let leg = self.leg();
         let serve = async move {
-            let question = leg.serve(request.into_inner(), to_edge).await;
-            drop(place);
-            if let Some(question) = question {
+            if let Some(question) = leg.serve(request.into_inner(), to_edge).await {
                 question.asked().await;
             }
         };
@@ -120,46 +116,75 @@ impl Conversations for ConversationsService {
     }
 }
 
-/// A leg that has been admitted.
+fn full(services: &Services) -> Status {
+    services.metrics.leg_refused(RefusedLeg::Full);
+    Status::resource_exhausted("all sessions of this worker are in use")
+}
+
+fn draining(services: &Services) -> Status {
+    services.metrics.leg_refused(RefusedLeg::Draining);
+    Status::unavailable("this worker is draining")
+}
+
+/// A leg that somebody wants to have served.
 struct Leg {
     services: Services,
     agent: Arc<Agent>,
+    places: Places,
+    tickets: Arc<UsedTickets>,
     questions: Questions,
     live_calls: LiveCalls,
-    hard_stop: CancellationToken,
+    lifecycle: Lifecycle,
     entropy: Entropy,
 }
 
 impl Leg {
     /// Serves the leg to its end; the question that Twilio will ask then, if it will.
     async fn serve(self, mut from_edge: Streaming<FromEdge>, to_edge: ToEdgeSender) -> Option<Question> {
-        let _live = self.services.metrics.leg();
-        let start = tokio::select! {
-            start = receive_start(&mut from_edge) => start,
-            () = self.hard_stop.cancelled() => Err(Status::unavailable("this worker is stopping")),
-        };
-        let start = match start {
-            Ok(start) => start,
+        let (start, place) = match self.admitted(&mut from_edge).await {
+            Ok(admitted) => admitted,
             Err(status) => {
-                self.services.metrics.leg_refused(RefusedLeg::NoStart);
                 warn!(error = status.message(), "refused a leg");
                 // An edge that is gone does not need to know.
                 let _ = to_edge.send(Err(status)).await;
                 return None;
             }
         };
+        let live = self.services.metrics.leg();
         let span = tracing::Span::current();
         span.record("call.sid", start.call.as_str()).record("stream.sid", &start.stream_sid);
         info!("a leg begins");
         let (call, store) = (start.call.clone(), Arc::clone(&self.services.store));
         let question = self.questions.expect(&call);
         self.converse(start, from_edge, to_edge).await;
+        drop((live, place));
         let record = store.record(&call).await.ok().flatten()?;
         (record.outcome != Some(Outcome::CallerHungUp)).then_some(question)
     }
 
+    /// A valid `Start`, with a ticket that has opened no other leg, and the place that the call gets. A worker that drains
+    /// still takes a call that was promised a place.
+    async fn admitted(&self, from_edge: &mut Streaming<FromEdge>) -> Result<(Start, Place), Status> {
+        let metrics = &self.services.metrics;
+        let start = tokio::select! {
+            start = receive_start(from_edge) => start,
+            () = self.lifecycle.hard_stop().cancelled() => Err(Status::unavailable("this worker is stopping")),
+        };
+        let start = start.inspect_err(|_| metrics.leg_refused(RefusedLeg::NoStart))?;
+        if self.lifecycle.is_draining() && !self.places.is_held(&start.call) {
+            return Err(draining(&self.services));
+        }
+        if !self.tickets.admit(&start.ticket_id) {
+            metrics.leg_refused(RefusedLeg::UsedTicket);
+            return Err(Status::already_exists("the ticket has opened a leg before"));
+        }
+        let place = self.places.take(&start.call).ok_or_else(|| full(&self.services))?;
+        Ok((start, place))
+    }
+
     async fn converse(self, start: Start, from_edge: Streaming<FromEdge>, to_edge: ToEdgeSender) {
-        let Self { services, agent, live_calls, hard_stop, entropy, .. } = self;
+        let Self { services, agent, live_calls, lifecycle, entropy, .. } = self;
+        let hard_stop = lifecycle.hard_stop().clone();
         let time = CallTime { started: services.clock.now(), started_at: services.clock.wall() };
         let record = CallRecord {
             call_sid: start.call.clone(),

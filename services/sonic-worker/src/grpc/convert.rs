@@ -17,6 +17,7 @@ pub(crate) struct Start {
     pub(crate) stream_sid: String,
     pub(crate) direction: Direction,
     pub(crate) transfer_available: bool,
+    pub(crate) ticket_id: String,
 }
 
 impl TryFrom<wire::Start> for Start {
@@ -37,6 +38,7 @@ impl TryFrom<wire::Start> for Start {
             stream_sid: start.stream_sid,
             direction,
             transfer_available: start.transfer_available,
+            ticket_id: start.ticket_id,
         })
     }
 }

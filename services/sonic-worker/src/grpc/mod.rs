@@ -4,9 +4,12 @@ mod calls;
 mod conversations;
 pub(crate) mod convert;
 mod live_calls;
+mod places;
 mod questions;
+mod used_tickets;
 
 pub use calls::CallsService;
 pub use conversations::{ConversationsService, Worker};
 pub use live_calls::{LiveCall, LiveCalls, NotTold};
+pub use places::{Place, Places};
 pub use questions::{Question, Questions};

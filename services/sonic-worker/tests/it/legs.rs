@@ -10,6 +10,9 @@ use tonic::Code;
 
 use crate::support::{CALL, NeverAnswers, TestWorker};
 
+const OTHER: &str = "CA00000000000000000000000000000002";
+const THIRD: &str = "CA00000000000000000000000000000003";
+
 #[tokio::test]
 async fn audio_goes_both_ways() {
     let mut worker = TestWorker::start([], None).await;
@@ -169,6 +172,48 @@ async fn a_leg_too_many_is_sent_to_another_worker() {
     let mut worker = TestWorker::start([], None).await;
     let _both = (worker.live_leg().await, worker.live_leg().await);
     assert_eq!(worker.attach().await.err().unwrap().code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn a_place_is_held_for_a_call_whose_leg_is_on_its_way() {
+    let mut worker = TestWorker::start([], None).await;
+    let _leg = worker.live_leg().await;
+    worker.reserve(OTHER).await.unwrap();
+    assert_eq!(worker.reserve(THIRD).await.unwrap_err().code(), Code::ResourceExhausted);
+    let mut third = worker.attach().await.unwrap();
+    third.start_as(THIRD, "").await;
+    assert_eq!(third.next().await.unwrap_err().code(), Code::ResourceExhausted);
+    let mut other = worker.attach().await.unwrap();
+    other.start_as(OTHER, "").await;
+    worker.models.recv().await.unwrap();
+    assert!(matches!(other.next().await, Ok(Some(Message::Accepted(_)))));
+    assert_eq!(worker.reserve("CA1").await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_draining_worker_keeps_the_places_that_it_has_promised() {
+    let mut worker = TestWorker::start([], None).await;
+    worker.reserve(CALL).await.unwrap();
+    worker.lifecycle.soft_stop().cancel();
+    assert_eq!(worker.reserve(OTHER).await.unwrap_err().code(), Code::Unavailable);
+    let mut other = worker.attach().await.unwrap();
+    other.start_as(OTHER, "").await;
+    assert_eq!(other.next().await.unwrap_err().code(), Code::Unavailable);
+    worker.live_leg().await;
+    assert_eq!(worker.attach().await.err().unwrap().code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_ticket_opens_one_leg_whoever_brings_it() {
+    let mut worker = TestWorker::start([], None).await;
+    let mut first = worker.attach().await.unwrap();
+    first.start_as(CALL, "0a").await;
+    let _model = worker.models.recv().await.unwrap();
+    assert!(matches!(first.next().await, Ok(Some(Message::Accepted(_)))));
+    let mut again = worker.attach().await.unwrap();
+    again.start_as(CALL, "0a").await;
+    assert_eq!(again.next().await.unwrap_err().code(), Code::AlreadyExists);
+    assert!(worker.models.try_recv().is_err(), "no model hears of it");
 }
 
 #[tokio::test]

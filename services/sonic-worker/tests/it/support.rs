@@ -5,9 +5,9 @@ use std::{
 
 use offhook_hosting::{clock::Clock, entropy::Entropy, lifecycle::Lifecycle, telemetry::Telemetry};
 use offhook_proto::voice::v1::{
-    CallRecord, CallerAudio, Ended, EndedReason, FromEdge, GetRequest, NextStep, NextStepRequest, Start, TellRequest,
-    ToEdge, calls_client::CallsClient, calls_server::CallsServer, conversations_client::ConversationsClient,
-    conversations_server::ConversationsServer, from_edge, to_edge,
+    CallRecord, CallerAudio, Ended, EndedReason, FromEdge, GetRequest, NextStep, NextStepRequest, ReserveRequest,
+    Start, TellRequest, ToEdge, calls_client::CallsClient, calls_server::CallsServer,
+    conversations_client::ConversationsClient, conversations_server::ConversationsServer, from_edge, to_edge,
 };
 use serde_json::{Value, json};
 use sonic_worker::{
@@ -15,7 +15,7 @@ use sonic_worker::{
     bedrock::{ModelOutput, ModelStreams, OpenFuture, OpenRequest, Region, StreamFailure},
     calls::{MemoryStore, RecordFiles},
     conversation::Limits,
-    grpc::{CallsService, ConversationsService, LiveCalls, Questions, Worker},
+    grpc::{CallsService, ConversationsService, LiveCalls, Places, Questions, Worker},
     metrics::Metrics,
     nova::{ClientEvent, Failure, ServerEvent, ToolSpec},
     prices::Prices,
@@ -61,11 +61,12 @@ impl TestWorker {
             clock: Clock,
         };
         let (questions, live_calls) = (Questions::default(), LiveCalls::default());
-        let calls = CallsService::new(Arc::clone(&services.store), questions.clone(), live_calls.clone());
+        let (store, places) = (Arc::clone(&services.store), Places::new(2, Clock));
+        let calls = CallsService::new(store, questions.clone(), live_calls.clone(), places.clone(), lifecycle.clone());
         let worker = Worker {
             services,
             agent: Arc::new(Agent::demo()),
-            max_sessions: 2,
+            places,
             questions,
             live_calls,
             lifecycle: lifecycle.clone(),
@@ -96,6 +97,11 @@ impl TestWorker {
         (leg, model)
     }
 
+    pub(crate) async fn reserve(&self, call_sid: &str) -> Result<(), Status> {
+        let request = ReserveRequest { call_sid: call_sid.into() };
+        CallsClient::new(self.channel.clone()).reserve(request).await.map(drop)
+    }
+
     pub(crate) async fn next_step(&self) -> Result<NextStep, Status> {
         let request = NextStepRequest { call_sid: CALL.into() };
         Ok(CallsClient::new(self.channel.clone()).next_step(request).await?.into_inner().step.unwrap())
@@ -124,8 +130,13 @@ impl Leg {
     }
 
     pub(crate) async fn start(&self) {
+        self.start_as(CALL, "").await;
+    }
+
+    pub(crate) async fn start_as(&self, call_sid: &str, ticket_id: &str) {
         let start = Start {
-            call_sid: CALL.into(),
+            call_sid: call_sid.into(),
+            ticket_id: ticket_id.into(),
             stream_sid: "MZ00000000000000000000000000000001".into(),
             account_sid: "AC00000000000000000000000000000001".into(),
             transfer_available: true,

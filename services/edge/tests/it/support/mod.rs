@@ -36,6 +36,8 @@ pub(crate) struct Edge {
     pub(crate) admin: SocketAddr,
     pub(crate) lifecycle: Lifecycle,
     running: JoinHandle<anyhow::Result<Drained>>,
+    /// Has a place for every call, unless the test brings workers of its own.
+    _worker: worker::Worker,
 }
 
 impl Edge {
@@ -53,7 +55,10 @@ impl Edge {
             ("TWILIO_ACCOUNT_SID", ACCOUNT),
             ("SIP_ENDPOINT", "sip:help@example.com"),
         ];
-        let env: Env = required.iter().chain(variables).copied().collect();
+        let worker = worker::Worker::willing().await;
+        let its_address = format!("http://{}", worker.address);
+        let default = [("SONIC_WORKERS", its_address.as_str())];
+        let env: Env = required.iter().chain(&default).chain(variables).copied().collect();
         let config = Config::from_env(&env).unwrap();
         let listeners = Listeners { public: bind().await, admin: bind().await };
         let (public, admin) = (listeners.public.local_addr().unwrap(), listeners.admin.local_addr().unwrap());
@@ -62,7 +67,7 @@ impl Edge {
         let running = tokio::spawn(async move {
             edge::run(config, listeners, &telemetry, serving, Clock, Entropy::from_seed(1)).await
         });
-        Self { public, admin, lifecycle, running }
+        Self { public, admin, lifecycle, running, _worker: worker }
     }
 
     /// What the edge returns once it has drained.

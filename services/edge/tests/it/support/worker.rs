@@ -44,13 +44,20 @@ struct Service {
 #[derive(Clone, Copy)]
 enum Manner {
     Willing,
+    /// Promises a place, and refuses the leg.
     Refusing(tonic::Code),
+    /// Has no place.
+    Full,
     Hung,
 }
 
 impl Worker {
     pub(crate) async fn willing() -> Self {
         Self::serving(Manner::Willing).await
+    }
+
+    pub(crate) async fn full() -> Self {
+        Self::serving(Manner::Full).await
     }
 
     pub(crate) async fn refusing(code: tonic::Code) -> Self {
@@ -135,6 +142,7 @@ impl Conversations for Service {
         match self.manner {
             Manner::Willing => Ok(Response::new(ReceiverStream::new(stream))),
             Manner::Refusing(code) => Err(Status::new(code, "not here")),
+            Manner::Full => Err(Status::resource_exhausted("full")),
             Manner::Hung => std::future::pending().await,
         }
     }
@@ -157,7 +165,10 @@ impl Calls for Service {
     }
 
     async fn reserve(&self, _: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {
-        Err(Status::unimplemented("not asked by an edge"))
+        match self.manner {
+            Manner::Full => Err(Status::resource_exhausted("full")),
+            Manner::Willing | Manner::Refusing(_) | Manner::Hung => Ok(Response::new(ReserveResponse {})),
+        }
     }
 
     async fn briefing(&self, _: Request<BriefingRequest>) -> Result<Response<BriefingResponse>, Status> {

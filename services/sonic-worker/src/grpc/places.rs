@@ -1,0 +1,111 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use offhook_hosting::clock::Clock;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::calls::CallSid;
+
+/// Twilio opens a call's media stream within a second of the document that says so; the caller may have hung up instead.
+const HOLD: Duration = Duration::from_secs(15);
+
+/// The legs that a worker can serve at a time. A place may be held for a call before its leg attaches.
+#[derive(Clone, Debug)]
+pub struct Places {
+    free: Arc<Semaphore>,
+    held: Arc<Mutex<HashMap<CallSid, Held>>>,
+    clock: Clock,
+}
+
+/// A place that is taken, until this is dropped.
+pub type Place = OwnedSemaphorePermit;
+
+#[derive(Debug)]
+struct Held {
+    place: Place,
+    until: Instant,
+}
+
+impl Places {
+    /// So many places.
+    pub fn new(count: usize, clock: Clock) -> Self {
+        Self { free: Arc::new(Semaphore::new(count)), held: Arc::default(), clock }
+    }
+
+    /// Holds a place for the call; whether it could. One that is held already is held anew.
+    pub fn hold(&self, call: &CallSid) -> bool {
+        let mut held = self.held();
+        let until = self.clock.now() + HOLD;
+        if let Some(held) = held.get_mut(call) {
+            held.until = until;
+            return true;
+        }
+        let place = Arc::clone(&self.free).try_acquire_owned().ok();
+        place.map(|place| held.insert(call.clone(), Held { place, until })).is_some()
+    }
+
+    /// The place that is held for the call, or a free one.
+    pub fn take(&self, call: &CallSid) -> Option<Place> {
+        let held = self.held().remove(call);
+        held.map(|held| held.place).or_else(|| Arc::clone(&self.free).try_acquire_owned().ok())
+    }
+
+    /// Whether a place is held for the call.
+    pub fn is_held(&self, call: &CallSid) -> bool {
+        self.held().contains_key(call)
+    }
+
+    /// Whether a place is held for any call.
+    pub fn any_held(&self) -> bool {
+        !self.held().is_empty()
+    }
+
+    /// Whether a call could get a place, if it is the right one.
+    pub fn may_have_one(&self) -> bool {
+        self.any_held() || self.free.available_permits() > 0
+    }
+
+    /// What is held and still wanted.
+    fn held(&self) -> MutexGuard<'_, HashMap<CallSid, Held>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        held.retain(|_, held| now < held.until);
+        held
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(number: u8) -> CallSid {
+        CallSid::try_from(format!("CA{number:032}")).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_held_for_one_call_and_not_for_long() {
+        let places = Places::new(1, Clock);
+        assert!(places.hold(&call(1)) && places.is_held(&call(1)));
+        assert!(!places.hold(&call(2)) && places.take(&call(2)).is_none());
+        tokio::time::advance(HOLD - Duration::from_secs(1)).await;
+        assert!(places.hold(&call(1)), "held anew");
+        tokio::time::advance(HOLD - Duration::from_secs(1)).await;
+        assert!(places.may_have_one() && !places.hold(&call(2)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(places.hold(&call(2)), "the first one did not come");
+    }
+
+    #[test]
+    fn who_holds_a_place_takes_it_and_who_does_not_takes_a_free_one() {
+        let places = Places::new(2, Clock);
+        assert!(places.hold(&call(1)));
+        let taken = (places.take(&call(2)), places.take(&call(1)));
+        assert!(taken.0.is_some() && taken.1.is_some() && !places.may_have_one());
+        assert!(places.take(&call(3)).is_none());
+        drop(taken);
+        assert!(places.take(&call(3)).is_some());
+    }
+}
