@@ -56,6 +56,7 @@ async fn document(app: &App, webhook: &Webhook) -> String {
     app.arrivals.expect(&webhook.call, &app.lifecycle);
     info!(call.sid = %webhook.call, "call arrives");
     ConnectStream {
+        digits: String::new(),
         action: format!("{}/stream-ended", app.public_url.web_origin()),
         url: format!("{}/media-stream/{ticket}", app.public_url.socket_origin()),
         parameters: given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),

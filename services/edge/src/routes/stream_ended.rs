@@ -2,7 +2,7 @@
 //!
 //! Whatever happens here, the document ends the call or hands it on: the caller never sits on a silent line.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
@@ -16,8 +16,18 @@ use crate::{
     App,
     config::{PublicUrl, SipUri},
     monitor::Route,
-    twilio::twiml::{APOLOGY, NOBODY_ANSWERED, dial_human, farewell},
+    twilio::{
+        sid::CallSid,
+        twiml::{
+            APOLOGY, NOBODY_ANSWERED,
+            dial::{Callee, DialHuman},
+            farewell,
+        },
+    },
 };
+
+/// How long a human's phone rings.
+const RING: Duration = Duration::from_secs(20);
 
 /// Answers Twilio's question what to do with a call whose stream has ended.
 pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -36,7 +46,7 @@ pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Res
                 }
                 app.farewells.happened(&webhook.call);
                 let step = step.map(|answer| answer.step.unwrap_or_default());
-                twiml(document(step, app.sip_endpoint.as_ref(), &app.public_url))
+                twiml(document(&webhook.call, step, app.sip_endpoint.as_ref(), &app.public_url))
             }
             Err(refusal) => refusal.into_response(),
         }
@@ -61,16 +71,24 @@ pub(super) async fn fail_over(State(app): State<Arc<App>>, request: Request) -> 
     response
 }
 
-fn document(step: Option<NextStep>, human: Option<&SipUri>, public_url: &PublicUrl) -> String {
+fn document(call: &CallSid, step: Option<NextStep>, human: Option<&SipUri>, public_url: &PublicUrl) -> String {
     match step {
         None => farewell(APOLOGY),
         Some(NextStep { step: None }) => farewell(""),
         Some(NextStep { step: Some(Step::HangUp(HangUp { say })) }) => farewell(&say),
-        Some(NextStep { step: Some(Step::Transfer(Transfer { say, .. })) }) => match human {
-            Some(human) => {
-                let action = format!("{}/transfer-result", public_url.web_origin());
-                dial_human(&say, human.as_str(), &action)
+        Some(NextStep { step: Some(Step::Transfer(Transfer { say, reason })) }) => match human {
+            Some(human) => DialHuman {
+                call,
+                say: &say,
+                callee: Callee::Sip(human.as_str()),
+                reason: &reason,
+                caller_id: None,
+                ring: RING,
+                time_limit: None,
+                whisper: None,
+                action: &format!("{}/transfer-result", public_url.web_origin()),
             }
+            .to_twiml(),
             None => farewell(NOBODY_ANSWERED),
         },
         Some(NextStep { step: Some(Step::SendDigits(_) | Step::Reattach(_)) }) => farewell(APOLOGY),
@@ -85,6 +103,10 @@ mod tests {
         "https://voice.example.com".parse().unwrap()
     }
 
+    fn call() -> CallSid {
+        "CA00000000000000000000000000000002".parse().unwrap()
+    }
+
     fn transfer() -> Option<NextStep> {
         let say = "One moment.".to_owned();
         Some(NextStep { step: Some(Step::Transfer(Transfer { reason: String::new(), say })) })
@@ -94,7 +116,7 @@ mod tests {
     fn every_step_ends_in_a_hang_up() {
         let hang_up = Some(NextStep { step: Some(Step::HangUp(HangUp { say: "Goodbye.".to_owned() })) });
         for step in [None, Some(NextStep { step: None }), hang_up, transfer()] {
-            let document = document(step.clone(), None, &public_url());
+            let document = document(&call(), step.clone(), None, &public_url());
             assert!(document.ends_with("<Hangup/></Response>"), "{step:?}: {document}");
         }
     }
@@ -102,7 +124,10 @@ mod tests {
     #[test]
     fn a_transfer_dials_the_human_or_says_that_there_is_none() {
         let human = "sip:help@example.com".parse().unwrap();
-        assert!(document(transfer(), Some(&human), &public_url()).contains("<Sip>sip:help@example.com</Sip>"));
-        assert!(document(transfer(), None, &public_url()).contains(NOBODY_ANSWERED));
+        assert!(
+            document(&call(), transfer(), Some(&human), &public_url())
+                .contains("<Sip>sip:help@example.com?X-Offhook-Call-Sid=CA")
+        );
+        assert!(document(&call(), transfer(), None, &public_url()).contains(NOBODY_ANSWERED));
     }
 }

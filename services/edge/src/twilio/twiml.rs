@@ -2,6 +2,11 @@
 //!
 //! A document never leaves a call hanging: whatever happens to its first verb, it ends in `<Hangup/>`. A `<Pause>` there
 //! would keep the caller on a silent line. No document comes near Twilio's limit of 64 kB.
+//!
+//! [`dial`] hands a call to a human, [`whisper`] asks them whether they take it.
+
+pub mod dial;
+pub mod whisper;
 
 use std::io;
 
@@ -17,13 +22,13 @@ pub const NOBODY_ANSWERED: &str = "We are sorry, nobody is available to take you
 
 /// A parameter's name and value together stay under this (Twilio docs, `<Stream>`, custom parameters).
 const PARAMETER_LIMIT: usize = 500;
-/// Seconds a human's phone rings.
-const RING_SECONDS: &str = "20";
 
 /// Connects the call to a media stream, and asks `action` what to do once it has ended. Names the caller, so it has no
 /// form for logs.
 #[derive(Clone)]
 pub struct ConnectStream {
+    /// Played into the line before the stream is connected: 0-9, *, # and w, which waits half a second. Empty: none.
+    pub digits: String,
     /// Asked by POST when the stream has ended.
     pub action: String,
     /// The media socket, `wss`, without a query: Twilio would drop it.
@@ -36,6 +41,9 @@ impl ConnectStream {
     /// The document.
     pub fn to_twiml(&self) -> String {
         response(|out| {
+            if !self.digits.is_empty() {
+                out.create_element("Play").with_attribute(("digits", clean(&self.digits).as_str())).write_empty()?;
+            }
             let connect = out.create_element("Connect").with_attribute(("action", clean(&self.action).as_str()));
             connect.with_attribute(("method", "POST")).write_inner_content(|out| {
                 out.create_element("Stream")
@@ -63,20 +71,6 @@ impl ConnectStream {
 pub fn farewell(sentence: &str) -> String {
     response(|out| {
         say(out, sentence)?;
-        hang_up(out)
-    })
-}
-
-/// Says a sentence, unless it is empty, dials a human, and asks `action` what to do when that is over.
-pub fn dial_human(sentence: &str, sip: &str, action: &str) -> String {
-    response(|out| {
-        say(out, sentence)?;
-        let dial = out.create_element("Dial").with_attribute(("action", clean(action).as_str()));
-        let dial = dial.with_attribute(("method", "POST")).with_attribute(("answerOnBridge", "true"));
-        dial.with_attribute(("timeout", RING_SECONDS)).write_inner_content(|out| {
-            out.create_element("Sip").write_text_content(BytesText::new(&clean(sip)))?;
-            Ok(())
-        })?;
         hang_up(out)
     })
 }
@@ -117,7 +111,7 @@ mod tests {
 
     fn connect(parameters: Vec<(&'static str, String)>) -> String {
         let (action, url) = ("https://e.example/stream-ended".to_owned(), "wss://e.example/media-stream/t".to_owned());
-        ConnectStream { action, url, parameters }.to_twiml()
+        ConnectStream { digits: String::new(), action, url, parameters }.to_twiml()
     }
 
     #[test]
@@ -152,10 +146,10 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_asks_what_to_do_when_it_is_over_and_ends_in_a_hang_up() {
-        let document = dial_human("One moment.", "sip:help@example.com;transport=tls", "https://h/transfer-result");
-        let expected = "<Response><Say>One moment.</Say><Dial action=\"https://h/transfer-result\" method=\"POST\" \
-             answerOnBridge=\"true\" timeout=\"20\"><Sip>sip:help@example.com;transport=tls</Sip></Dial><Hangup/></Response>";
-        assert!(document.ends_with(expected), "{document}");
+    fn keys_are_played_before_the_stream_is_connected() {
+        let (action, url) = ("https://e.example/stream-ended".to_owned(), "wss://e.example/media-stream/t".to_owned());
+        let document = ConnectStream { digits: "1w2#".to_owned(), action, url, parameters: vec![] }.to_twiml();
+        assert!(document.contains("<Response><Play digits=\"1w2#\"/><Connect "), "{document}");
+        assert!(document.ends_with("</Connect><Hangup/></Response>"), "{document}");
     }
 }

@@ -7,7 +7,7 @@ use hyper::{Request, StatusCode};
 use offhook_proto::voice::v1::{HangUp, NextStep, Transfer, next_step::Step};
 
 use crate::support::{
-    Edge, HOST, TOKEN,
+    CALL, Edge, HOST, TOKEN,
     twilio::{Stream, arrive, form, get, get_signed, post, post_signed, send, stream_path},
     worker::Worker,
 };
@@ -150,10 +150,12 @@ async fn a_transfer_dials_the_human() {
     let transfer = Transfer { reason: "angry".to_owned(), say: "One moment.".to_owned() };
     worker.decides(NextStep { step: Some(Step::Transfer(transfer)) });
     let (_, document) = post(edge.public, "/stream-ended", &form(&[])).await;
-    assert!(document.ends_with(
+    let expected = format!(
         "<Response><Say>One moment.</Say><Dial action=\"https://voice.example.com/transfer-result\" method=\"POST\" \
-         answerOnBridge=\"true\" timeout=\"20\"><Sip>sip:help@example.com</Sip></Dial><Hangup/></Response>"
-    ));
+         answerOnBridge=\"true\" timeout=\"20\"><Sip>sip:help@example.com?X-Offhook-Call-Sid={CALL}\
+         &amp;X-Offhook-Reason=angry</Sip></Dial><Hangup/></Response>"
+    );
+    assert!(document.ends_with(&expected), "{document}");
 }
 
 #[tokio::test]
