@@ -49,7 +49,10 @@ async fn the_interrupting_caller_is_listened_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_caller_who_wants_a_person_is_connected_to_one() {
     let call = demo_call("caller-who-wants-a-person").await;
-    assert_eq!(call.dialled, ["sip:desk@pbx.example.test"]);
+    let [dialled] = &call.dialled[..] else { panic!("{:?}", call.dialled) };
+    let (address, headers) = dialled.split_once('?').unwrap();
+    assert_eq!(address, "sip:desk@pbx.example.test");
+    assert!(headers.starts_with("X-Offhook-Call-Sid=CA") && headers.contains("&X-Offhook-Reason="), "{headers}");
     assert_eq!(call.parties.last().unwrap().party, "human");
 }
 
