@@ -53,7 +53,7 @@ where
     let transfer_available = app.sip_endpoint.is_some();
     let preference = Preference { worker: claims.worker, ticket: ticket.clone() };
     farewell.set_note(Some(claims.worker));
-    let leg = Leg::new(Setup { claims, ticket, transfer_available }, app.clock.now());
+    let leg = Leg::new(Setup { claims, ticket, transfer_available, can_redirect: false }, app.clock.now());
     let (farewell_of, span) = (&farewell, Span::none());
     let bridge = Bridge { app: &app, leg, preference, link: None, asked: Vec::new(), farewell: farewell_of, span };
     let outcome = bridge.run(socket).await;

@@ -8,6 +8,9 @@
 //! AwaitingStart ─start─▶ Attaching ─Accepted─▶ Live ─Next─▶ Finishing ─all heard─▶ Ending ─both sides gone─▶ Over
 //!       └──────────────────────┴─────────────────┴─ stop, loss, misbehaviour ─────────▲
 //! ```
+//!
+//! Where Twilio goes on by itself, with a human or with keys, `Redirecting` comes between `Finishing` and `Ending`: Twilio
+//! is asked for it, and its `stop` is the answer.
 
 use std::{
     fmt,
@@ -21,6 +24,7 @@ use super::{
     attach::{Action, another_may_serve, worker_start},
     outcome::Outcome,
     playout::{MarkName, Play, Playout},
+    redirect::{self, NotRedirected, REDIRECT_DEADLINE},
     ticket::Claims,
     uplink::Uplink,
 };
@@ -51,6 +55,8 @@ pub struct Setup {
     pub ticket: String,
     /// Whether the call could be handed to a human.
     pub transfer_available: bool,
+    /// Whether Twilio can be asked to go on with the next document.
+    pub can_redirect: bool,
 }
 
 /// The state of one leg. Knows who calls and holds what they say, so it shows little of itself in a log.
@@ -74,7 +80,8 @@ enum Phase {
     AwaitingStart { until: Instant },
     Attaching { start: Box<Start>, until: Instant },
     Live,
-    Finishing { until: Instant },
+    Finishing { until: Instant, redirects: bool },
+    Redirecting { is_asked: bool, until: Instant },
     Ending { outcome: Outcome, until: Instant },
     Over(Outcome),
 }
@@ -165,7 +172,8 @@ impl Leg {
     pub fn handle_socket_lost(&mut self, now: Instant) {
         self.socket_open = false;
         self.close_due = false;
-        self.end(Outcome::ConnectionLost, now);
+        let is_redirected = matches!(self.phase, Phase::Redirecting { .. });
+        self.end(if is_redirected { Outcome::Redirected } else { Outcome::ConnectionLost }, now);
         self.settle();
     }
 
@@ -179,8 +187,9 @@ impl Leg {
                     self.hushed_at.get_or_insert(now);
                 }
             }
-            (Phase::Live, Some(Message::Next(_))) => {
-                self.phase = Phase::Finishing { until: now + self.playout.remaining(now) + ECHO_GRACE };
+            (Phase::Live, Some(Message::Next(next))) => {
+                let redirects = self.setup.can_redirect && redirect::suits(&next);
+                self.phase = Phase::Finishing { until: now + self.playout.remaining(now) + ECHO_GRACE, redirects };
                 self.finish_if_heard(now);
             }
             (_, _) => self.counts.unknown_messages += 1,
@@ -196,9 +205,20 @@ impl Leg {
                 Ok(()) | Err(_) => self.end(Outcome::WorkerRefused, now),
             },
             Phase::AwaitingStart { .. } | Phase::Live => self.end(Outcome::WorkerLost, now),
-            Phase::Finishing { .. } | Phase::Ending { .. } | Phase::Over(_) => {}
+            Phase::Finishing { .. } | Phase::Redirecting { .. } | Phase::Ending { .. } | Phase::Over(_) => {}
         }
         self.settle();
+    }
+
+    /// Twilio has answered whether it goes on with the next document. If so, its `stop` is still to come.
+    pub fn handle_redirect(&mut self, answer: Result<(), NotRedirected>, now: Instant) {
+        if matches!(self.phase, Phase::Redirecting { .. }) {
+            match answer {
+                Ok(()) => {}
+                Err(NotRedirected::CallOver) => self.end(Outcome::Stopped, now),
+                Err(NotRedirected::Failed) => self.end(Outcome::Finished, now),
+            }
+        }
     }
 
     /// Every worker has been asked.
@@ -218,14 +238,15 @@ impl Leg {
         match self.phase {
             Phase::AwaitingStart { until } if until <= now => self.end(Outcome::NoStart, now),
             Phase::Attaching { until, .. } if until <= now => self.end(Outcome::NoWorker, now),
-            Phase::Finishing { until } if until <= now => self.end(Outcome::Finished, now),
+            Phase::Finishing { until, redirects } if until <= now => self.finish(redirects, now),
+            Phase::Redirecting { until, .. } if until <= now => self.end(Outcome::Finished, now),
             Phase::Ending { outcome, until } if until <= now => self.phase = Phase::Over(outcome),
             Phase::Attaching { .. } | Phase::Live | Phase::Finishing { .. } => {
                 if self.last_seen + QUIET_DEADLINE <= now {
                     self.end(Outcome::ConnectionLost, now);
                 }
             }
-            Phase::AwaitingStart { .. } | Phase::Ending { .. } | Phase::Over(_) => {}
+            Phase::AwaitingStart { .. } | Phase::Redirecting { .. } | Phase::Ending { .. } | Phase::Over(_) => {}
         }
     }
 
@@ -239,6 +260,12 @@ impl Leg {
     /// Whether [`Leg::poll_action`] has something.
     pub fn has_action(&self) -> bool {
         self.action.is_some()
+    }
+
+    /// Whether Twilio is to be asked now to go on with the next document; whoever is told so asks it.
+    pub fn poll_redirect(&mut self) -> bool {
+        let Phase::Redirecting { is_asked, .. } = &mut self.phase else { return false };
+        !std::mem::replace(is_asked, true)
     }
 
     /// The next message for the socket; whoever takes it writes it.
@@ -273,8 +300,10 @@ impl Leg {
     pub fn poll_deadline(&self) -> Option<Instant> {
         let quiet = self.last_seen + QUIET_DEADLINE;
         match &self.phase {
-            Phase::AwaitingStart { until } | Phase::Ending { until, .. } => Some(*until),
-            Phase::Attaching { until, .. } | Phase::Finishing { until } => Some(quiet.min(*until)),
+            Phase::AwaitingStart { until } | Phase::Redirecting { until, .. } | Phase::Ending { until, .. } => {
+                Some(*until)
+            }
+            Phase::Attaching { until, .. } | Phase::Finishing { until, .. } => Some(quiet.min(*until)),
             Phase::Live => Some(quiet),
             Phase::Over(_) => None,
         }
@@ -288,6 +317,7 @@ impl Leg {
             | Phase::Attaching { .. }
             | Phase::Live
             | Phase::Finishing { .. }
+            | Phase::Redirecting { .. }
             | Phase::Ending { .. } => None,
         }
     }
@@ -312,6 +342,7 @@ impl Leg {
             (Phase::AwaitingStart { .. }, Inbound::Start(start)) => self.on_start(start, now),
             (Phase::AwaitingStart { .. }, Inbound::Connected) => {}
             (Phase::Ending { .. } | Phase::Over(_), _) => {}
+            (Phase::Redirecting { .. }, Inbound::Stop) => self.end(Outcome::Redirected, now),
             (_, Inbound::Stop) => {
                 if let Some(heard) = self.playout.stopped() {
                     self.tell_heard(heard);
@@ -327,6 +358,7 @@ impl Leg {
             // was heard still goes by the caller's audio.
             (Phase::Finishing { .. }, Inbound::Media(mulaw)) => self.playout.caller_sent(mulaw.len()),
             (Phase::Finishing { .. }, Inbound::Dtmf(_)) => {}
+            (Phase::Redirecting { .. }, Inbound::Media(_) | Inbound::Dtmf(_) | Inbound::Mark(_)) => {}
             (Phase::Live | Phase::Finishing { .. }, Inbound::Mark(name)) => {
                 for heard in self.playout.echoed(&name) {
                     self.tell_heard(heard);
@@ -355,7 +387,17 @@ impl Leg {
     }
 
     fn finish_if_heard(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Finishing { .. }) && self.playout.is_finished() {
+        if let Phase::Finishing { redirects, .. } = self.phase
+            && self.playout.is_finished()
+        {
+            self.finish(redirects, now);
+        }
+    }
+
+    fn finish(&mut self, redirects: bool, now: Instant) {
+        if redirects {
+            self.phase = Phase::Redirecting { is_asked: false, until: now + REDIRECT_DEADLINE };
+        } else {
             self.end(Outcome::Finished, now);
         }
     }

@@ -11,6 +11,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::{call::uplink::CAPACITY_KEYS, worker::WorkerId};
 
+#[path = "redirect_tests.rs"]
+mod redirecting;
+
 const CALL: &str = "CA00000000000000000000000000000002";
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
 const STREAM: &str = "MZ00000000000000000000000000000003";
@@ -22,26 +25,42 @@ struct Rig {
 }
 
 impl Rig {
-    #[expect(clippy::disallowed_methods, reason = "an arbitrary point from which a test's time starts")]
     fn new() -> Self {
+        Self::with(false)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "an arbitrary point from which a test's time starts")]
+    fn with(can_redirect: bool) -> Self {
         let now = Instant::now();
         let worker = WorkerId::from_bytes(*b"worker 1");
         let claims = Claims { call: CALL.parse().unwrap(), account: ACCOUNT.parse().unwrap(), worker };
-        Self { leg: Leg::new(Setup { claims, ticket: "t".to_owned(), transfer_available: true }, now), now }
+        let setup = Setup { claims, ticket: "t".to_owned(), transfer_available: true, can_redirect };
+        Self { leg: Leg::new(setup, now), now }
     }
 
     fn attaching() -> Self {
-        let mut rig = Self::new();
+        Self::new().attached()
+    }
+
+    fn attached(mut self) -> Self {
+        let rig = &mut self;
         rig.twilio(r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#);
         rig.twilio(&start(CALL));
         assert!(rig.leg.poll_action().is_some());
-        rig
+        self
     }
 
     fn live() -> Self {
-        let mut rig = Self::attaching();
-        rig.worker(Message::Accepted(Accepted {}));
-        rig
+        Self::attaching().accepted()
+    }
+
+    fn live_where_twilio_can_be_asked() -> Self {
+        Self::with(true).attached().accepted()
+    }
+
+    fn accepted(mut self) -> Self {
+        self.worker(Message::Accepted(Accepted {}));
+        self
     }
 
     fn twilio(&mut self, text: &str) {

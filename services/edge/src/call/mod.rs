@@ -1,6 +1,6 @@
 //! The rules of a call on this edge. Pure: no sockets, no tasks, no clock; time is an argument.
 //!
-//! [`leg`] is the state machine of one media stream, [`attach`] and [`outcome`] its beginning and end; [`playout`] and
+//! [`leg`] is the state machine of one media stream, [`attach`], [`redirect`] and [`outcome`] its beginning and end; [`playout`] and
 //! [`uplink`] are its two directions of audio, and `played` is how far the caller has heard the agent; [`ticket`] is what
 //! ties a media socket to the webhook that announced it.
 
@@ -9,5 +9,6 @@ pub mod leg;
 pub mod outcome;
 mod played;
 pub mod playout;
+pub mod redirect;
 pub mod ticket;
 pub mod uplink;

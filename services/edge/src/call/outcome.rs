@@ -7,6 +7,8 @@ use offhook_proto::voice::v1::EndedReason;
 pub enum Outcome {
     /// The worker said what comes next and the caller has heard everything.
     Finished,
+    /// The same, and Twilio was asked to go on and has done so.
+    Redirected,
     /// Twilio sent `stop`.
     Stopped,
     /// The socket went away without `stop`, or fell quiet.
@@ -32,6 +34,7 @@ impl Outcome {
     pub fn label(self) -> &'static str {
         match self {
             Self::Finished => "finished",
+            Self::Redirected => "redirected",
             Self::Stopped => "stopped",
             Self::ConnectionLost => "connection_lost",
             Self::ProtocolError => "protocol_error",
@@ -44,7 +47,7 @@ impl Outcome {
         }
     }
 
-    /// Whether Twilio still holds the call and asks for TwiML once the socket is closed.
+    /// Whether Twilio still holds the call and asks for TwiML once the stream is over.
     pub fn twilio_goes_on(self) -> bool {
         self != Self::Stopped
     }
@@ -58,7 +61,7 @@ impl Outcome {
             Self::EdgeStopping => Some(EndedReason::EdgeStopping),
             // The time to attach ran out: the worker that still ponders learns that nobody waits for it.
             Self::NoWorker => Some(EndedReason::ConnectionLost),
-            Self::Finished | Self::WorkerRefused | Self::WorkerLost => None,
+            Self::Finished | Self::Redirected | Self::WorkerRefused | Self::WorkerLost => None,
         }
     }
 }

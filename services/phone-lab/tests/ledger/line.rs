@@ -6,9 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use edge::call::{
-    leg::{Frame, Leg, Setup},
-    ticket::Claims,
+use edge::{
+    call::{
+        leg::{Frame, Leg, Setup},
+        ticket::Claims,
+    },
+    worker::WorkerId,
 };
 use jiff::Timestamp;
 use offhook_hosting::{clock::Clock, entropy::Entropy};
@@ -88,7 +91,8 @@ impl Line {
         let call = start.split('"').find(|word| word.starts_with("CA")).unwrap().parse().unwrap();
         let worker = WorkerId::from_bytes(*b"worker 1");
         let claims = Claims { call, account: ACCOUNT.parse().unwrap(), worker };
-        let mut leg = Leg::new(Setup { claims, ticket: String::new(), transfer_available: false }, started);
+        let setup = Setup { claims, ticket: String::new(), transfer_available: false, can_redirect: false };
+        let mut leg = Leg::new(setup, started);
         leg.handle_text(&start, started);
         leg.poll_action().expect("the leg has begun");
         leg.handle_worker(Some(to_edge::Message::Accepted(Accepted {})), started);
