@@ -107,6 +107,7 @@ fn script(call: u32, length: Duration) -> CallerScript {
         to: "+15550100100".into(),
         patience: PATIENCE,
         steps,
+        sip_headers: BTreeMap::new(),
         dialled: BTreeMap::new(),
     }
 }

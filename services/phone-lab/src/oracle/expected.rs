@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{bad_end, logged, missing, over_at, squeezed};
 use crate::{
     scenario::{Ending, Expect},
-    twilio::{CallReport, Happening, codes},
+    twilio::{CallReport, Happening, Stretch, codes},
 };
 
 /// Everything that is not as the scenario says, in words; empty if all is.
@@ -28,6 +28,8 @@ pub fn unmet(call: &CallReport, hears: &[String], expect: &Expect) -> Vec<String
     let waited = answers.into_iter().chain(unanswered).max();
     unmet.extend(too_long("the answer was to begin within", expect.answers_within, waited));
     unmet.extend(too_long("the line was to be silent for at most", expect.silent_at_most, Some(silence(call))));
+    let unheard = longest_unheard(call).lasted;
+    unmet.extend(too_long("the caller was to hear nothing for at most", expect.hears_nothing_at_most, Some(unheard)));
     unmet.extend(too_long("the call was to be over within", expect.within, Some(over_at(call))));
     unmet
 }
@@ -89,15 +91,36 @@ fn answers(call: &CallReport) -> (Vec<Duration>, Option<Duration>) {
 
 /// The longest that neither side was to be heard, from the answer to the end.
 fn silence(call: &CallReport) -> Duration {
+    longest_without(call, to_caller(call).chain(call.said.iter().map(|said| (said.at, said.lasted)))).lasted
+}
+
+/// The longest stretch, from the answer to the end, in which the caller heard nothing: nobody, no `<Say>` or music, no
+/// key, nor that somebody is being rung. What the caller said meanwhile does not count.
+pub fn longest_unheard(call: &CallReport) -> Stretch {
+    longest_without(call, to_caller(call))
+}
+
+/// Everything that was to be heard on the caller's side.
+fn to_caller(call: &CallReport) -> impl Iterator<Item = (Duration, Duration)> {
+    let heard = call.heard.iter().map(|heard| (heard.at, heard.lasted));
+    let rung = call.ringing.iter().map(|ringing| (ringing.at, ringing.lasted));
+    let keys = call.timeline.iter().filter(|event| matches!(event.what, Happening::KeyHeard { .. }));
+    heard.chain(rung).chain(keys.map(|key| (key.at, Duration::ZERO)))
+}
+
+fn longest_without(call: &CallReport, sounds: impl Iterator<Item = (Duration, Duration)>) -> Stretch {
     let Some(answered) = call.timeline.iter().find(|event| event.what == Happening::Answered) else {
-        return Duration::ZERO;
+        return Stretch { at: Duration::ZERO, lasted: Duration::ZERO };
     };
-    let mut sounds: Vec<_> = call.said.iter().chain(&call.heard).map(|sound| (sound.at, sound.lasted)).collect();
-    sounds.push((over_at(call), Duration::ZERO));
+    let mut sounds: Vec<_> = sounds.chain([(over_at(call), Duration::ZERO)]).collect();
     sounds.sort_unstable();
-    let (mut quiet_since, mut longest) = (answered.at, Duration::ZERO);
+    let mut quiet_since = answered.at;
+    let mut longest = Stretch { at: quiet_since, lasted: Duration::ZERO };
     for (at, lasted) in sounds {
-        longest = longest.max(at.saturating_sub(quiet_since));
+        let quiet = at.saturating_sub(quiet_since);
+        if quiet > longest.lasted {
+            longest = Stretch { at: quiet_since, lasted: quiet };
+        }
         quiet_since = quiet_since.max(at + lasted);
     }
     longest
@@ -141,6 +164,7 @@ mod tests {
             dials: Some(vec!["sip:desk@pbx.example.test".into()]),
             answers_within: Some(2000 * MS),
             silent_at_most: Some(4000 * MS),
+            hears_nothing_at_most: Some(4000 * MS),
             within: Some(10_000 * MS),
             continuity: None,
         };
@@ -168,12 +192,25 @@ mod tests {
             (Expect { dials: Some(vec![]), ..Expect::default() }, "[] was to be dialled"),
             (Expect { answers_within: Some(1999 * MS), ..Expect::default() }, "it took 2s"),
             (Expect { silent_at_most: Some(3999 * MS), ..Expect::default() }, "it took 4s"),
+            (Expect { hears_nothing_at_most: Some(3999 * MS), ..Expect::default() }, "hear nothing for at most 3.999s"),
             (Expect { within: Some(9999 * MS), ..Expect::default() }, "it took 10s"),
         ];
         for (expect, reason) in wrong {
             let unmet = unmet_by(expect);
             assert!(unmet.len() == 1 && unmet[0].contains(reason), "{reason}: {unmet:?}");
         }
+    }
+
+    #[test]
+    fn ringing_and_keys_are_something_to_hear_and_the_callers_own_words_are_nothing() {
+        let stretch = |at, lasted| Stretch { at: at * MS, lasted: lasted * MS };
+        assert_eq!(longest_unheard(&call()), stretch(1000, 4000), "the first of two");
+        let mut rung = call();
+        rung.ringing = vec![stretch(6500, 3000)];
+        rung.timeline.push(CallEvent { at: 3000 * MS, what: Happening::KeyHeard { digit: '1' } });
+        assert_eq!((longest_unheard(&rung), silence(&rung)), (stretch(1000, 2000), 2000 * MS));
+        rung.timeline.clear();
+        assert_eq!(longest_unheard(&rung), stretch(0, 0), "a call that nobody answered");
     }
 
     #[test]

@@ -30,6 +30,10 @@ pub struct Expect {
     /// The longest that the line may be silent both ways, from the answer to the end.
     #[serde(default, deserialize_with = "some_duration")]
     pub silent_at_most: Option<Duration>,
+    /// The longest that the caller may hear nothing, from the answer to the end, whoever spoke: ringing, music and keys
+    /// are something.
+    #[serde(default, deserialize_with = "some_duration")]
+    pub hears_nothing_at_most: Option<Duration>,
     /// From the moment the call is placed to its end.
     #[serde(default, deserialize_with = "some_duration")]
     pub within: Option<Duration>,
@@ -108,7 +112,7 @@ mod tests {
     #[test]
     fn everything_that_may_be_expected_is_read() {
         let expect = "expect: {not_hears: [sorry], ends: server, codes: [11200], dials: ['sip:a@b.example'], \
-                      answers_within: 2s, silent_at_most: 3s, within: 1m, \
+                      answers_within: 2s, silent_at_most: 3s, hears_nothing_at_most: 4s, within: 1m, \
                       continuity: {switches: 60, losses: 1, at_switches: 300ms, at_losses: 2s}}";
         let expected = Expect {
             not_hears: vec!["sorry".to_owned()],
@@ -117,6 +121,7 @@ mod tests {
             dials: Some(vec!["sip:a@b.example".to_owned()]),
             answers_within: Some(Duration::from_secs(2)),
             silent_at_most: Some(Duration::from_secs(3)),
+            hears_nothing_at_most: Some(Duration::from_secs(4)),
             within: Some(Duration::from_secs(60)),
             continuity: Some(continuity::Limits {
                 switches: 60,

@@ -6,6 +6,7 @@ mod dial;
 mod leg;
 mod prompt;
 mod queue;
+mod recorded;
 mod streaming;
 
 use std::{sync::Arc, time::Duration};
@@ -24,6 +25,7 @@ use super::{
     interpreter::{Action, Ended, Interpreter, NextDocument},
     ledger::{Redirection, Source, Update},
     phone::{Left, Phone},
+    recording::RecordingOrder,
     report::{CallEnd, CallEvent, CallReport, Finding, Happening},
     resource::CallStatus,
     script::CallerScript,
@@ -52,6 +54,7 @@ pub(super) struct Call {
     first: Source,
     fallback: Option<(Url, Method)>,
     detection: Option<Detection>,
+    recording: Option<RecordingOrder>,
     /// What the one who answered was found to be, for the next document.
     detected: Vec<(String, String)>,
     /// Where and how the last document was asked for.
@@ -79,6 +82,7 @@ pub(super) struct Placed {
     /// Set for a call that Twilio placed: it was answered, and may last so long.
     pub(super) outbound: Option<Duration>,
     pub(super) detection: Option<Detection>,
+    pub(super) recording: Option<RecordingOrder>,
 }
 
 impl Call {
@@ -91,7 +95,7 @@ impl Call {
         watcher: Option<mpsc::Sender<CallEvent>>,
         placed: Placed,
     ) -> Self {
-        let Placed { progress, updates, first, fallback, outbound, detection } = placed;
+        let Placed { progress, updates, first, fallback, outbound, detection, recording } = placed;
         let client = settings.client(&options, entropy.fork()).replaying(options.replay_webhooks);
         let call_sid = &progress.identity().call_sid;
         options.human = script.dialled.remove(OTHERWISE).unwrap_or(options.human);
@@ -127,6 +131,7 @@ impl Call {
             first,
             fallback,
             detection,
+            recording,
             detected: Vec::new(),
             asked: None,
             answered: outbound.is_some(),
@@ -143,9 +148,14 @@ impl Call {
 
     pub(super) async fn run(mut self) -> CallReport {
         let verdict = self.detect_beside();
+        let recording = self.recording.take().map(|order| self.record(order, "OutboundAPI"));
         let end = self.play_on().await;
         self.phone.closed_stream();
         self.abandon().await;
+        if let Some(recording) = recording {
+            let told = self.recorded(&recording);
+            self.progress.recorded(told);
+        }
         self.phone.end(end);
         let status = match end {
             _ if self.answered => CallStatus::Completed,
@@ -202,10 +212,10 @@ impl Call {
                 Err(Left::Redirected(redirection)) => {
                     let Redirection { source, fallback } = *redirection;
                     self.phone.cut_off();
-                    self.phone.closed_stream();
+                    let streaming = self.phone.closed_stream();
                     self.fallback = fallback.or(self.fallback.take());
                     self.falling_back = false;
-                    match self.interrupt().await {
+                    match self.interrupt(streaming).await {
                         Ok(()) => self.follow(source).await,
                         Err(left) => Err(left),
                     }

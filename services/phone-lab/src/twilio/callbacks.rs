@@ -137,7 +137,11 @@ async fn deliver(
 /// What a callback is about: its event, or the state of the call.
 fn told(parameters: &[(String, String)]) -> String {
     let value = |name: &str| parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    value("StreamEvent").or_else(|| value("CallStatus")).or_else(|| value("AnsweredBy")).unwrap_or_default()
+    value("StreamEvent")
+        .or_else(|| value("RecordingStatus"))
+        .or_else(|| value("CallStatus"))
+        .or_else(|| value("AnsweredBy"))
+        .unwrap_or_default()
 }
 
 /// The moments of a call that a status callback can be told.
@@ -206,6 +210,11 @@ impl Progress {
     pub(super) fn answered_by(&mut self, who: &'static str) {
         self.ledger.answered_by(&self.identity.call_sid, who);
         self.also.push(("AnsweredBy".to_owned(), who.to_owned()));
+    }
+
+    /// What was recorded.
+    pub(super) fn recorded(&mut self, told: Vec<(&'static str, String)>) {
+        self.also.extend(told.into_iter().map(|(name, value)| (name.to_owned(), value)));
     }
 
     pub(super) fn initiated(&mut self) {

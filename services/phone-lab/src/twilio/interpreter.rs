@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 
 use super::{
     codes,
+    recording::RecordingOrder,
     report::Finding,
-    twiml::{self, Dial, DialTerms, Document, Enqueue, Gather, Leg, Method, Prompt, Target, Verb},
+    twiml::{self, Dial, DialRecording, DialTerms, Document, Enqueue, Gather, Leg, Method, Prompt, Target, Verb},
     url::Url,
 };
 
@@ -68,6 +69,8 @@ pub struct DialOrder {
     pub legs: Vec<DialLeg>,
     /// On which terms.
     pub terms: DialTerms,
+    /// Whether it is recorded.
+    pub recording: Option<RecordingOrder>,
 }
 
 /// Somebody to dial, and who is told of it.
@@ -290,10 +293,16 @@ impl Interpreter {
     }
 
     fn dial(&mut self, dial: Dial) -> Action {
-        let Dial { action, terms, targets } = dial;
+        let Dial { action, terms, targets, recording } = dial;
         self.action = action;
         let legs = targets.into_iter().map(|leg| self.leg(leg)).collect();
-        Action::Dial(DialOrder { legs, terms })
+        let recording = recording.map(|DialRecording { from_ringing, channels, callback, events }| RecordingOrder {
+            from_ringing,
+            channels,
+            callback: self.told(callback),
+            events,
+        });
+        Action::Dial(DialOrder { legs, terms, recording })
     }
 
     fn leg(&mut self, Leg { target, screen, send_digits, status_callback, events, detection }: Leg) -> DialLeg {

@@ -25,9 +25,11 @@ mod outbound;
 pub mod overrides;
 mod phone;
 pub mod playout;
+mod recording;
 pub mod report;
 mod resource;
 pub mod rest;
+mod ringback;
 pub mod script;
 pub mod sid;
 pub mod signature;
@@ -52,7 +54,7 @@ use self::{
     call::Placed,
     callbacks::{Courier, Event, Progress, Subscription},
     ledger::{Ledger, Source},
-    resource::{Direction, Identity},
+    resource::{Direction, Identity, SipCall},
     sid::CallSid,
     twiml::Method,
     url::Url,
@@ -63,7 +65,8 @@ pub use self::{
     human::{Human, Party},
     ledger::LoggedCode,
     outbound::{AnsweredBy, Callee},
-    report::{CallEnd, CallEvent, CallReport, Clear, DebuggerEntry, Happening, Utterance},
+    recording::RecordingOrder,
+    report::{CallEnd, CallEvent, CallReport, Clear, DebuggerEntry, Happening, Stretch, Utterance},
     resource::CallStatus,
     script::{CallerScript, ScriptError, Sound},
     stream::{MediaTiming, RawMessage, SecondSocket, SecondSocketEnd, SignedUrl},
@@ -190,6 +193,9 @@ pub struct CallOptions {
     /// Whether `<Dial>`'s action is asked for when the caller hangs up while somebody is being dialled or connected.
     /// What Twilio does is not documented.
     pub dial_action_after_hang_up: bool,
+    /// Whether `<Connect>`'s action is asked for as well when REST redirects a call that is streaming, as `<Dial>`'s is.
+    /// What Twilio does is not documented.
+    pub connect_action_on_redirect: bool,
     /// What the network to the edge is like in this call, instead of [`Settings::network`].
     pub network: Option<Conditions>,
     /// Whether the report keeps both tracks and each utterance's sound: 32 kB for every second of the call.
@@ -217,6 +223,7 @@ impl Default for CallOptions {
             replay_webhooks: false,
             stream_error_on_close: false,
             dial_action_after_hang_up: false,
+            connect_action_on_redirect: false,
             network: None,
             keep_audio: true,
         }
@@ -291,6 +298,7 @@ impl Twilio {
             to: caller.to.clone(),
             direction: Direction::Inbound,
             parent: None,
+            sip: SipCall::to(&caller.to, &caller.sip_headers, &mut entropy),
         };
         let updates = self.ledger.enter(identity.clone(), CallStatus::Ringing, Duration::ZERO);
         let client = settings.client(&options, entropy.fork());
@@ -305,6 +313,7 @@ impl Twilio {
             fallback: settings.fallback_url.clone().map(|url| (url, settings.voice_method)),
             outbound: None,
             detection: None,
+            recording: None,
         };
         let call = call::Call::new(settings, self.clock, entropy, caller, options, watcher, placed);
         Box::pin(call.run()).await

@@ -11,6 +11,7 @@ use super::{
     call::{Call, Detection, Placed},
     callbacks::{Courier, Delivery, Progress, Subscription},
     ledger::{Source, Update},
+    recording::RecordingOrder,
     report::CallEnd,
     resource::{CallStatus, Identity},
     twiml::Method,
@@ -115,6 +116,7 @@ pub(super) struct Order {
     pub(super) ring_limit: Duration,
     pub(super) time_limit: Duration,
     pub(super) detection: Option<DetectionOrder>,
+    pub(super) recording: Option<RecordingOrder>,
 }
 
 /// A call on its way.
@@ -180,7 +182,8 @@ impl Outbound {
             asynchronous: wanted.asynchronous,
         });
         let (first, fallback, outbound) = (order.first, order.fallback, Some(order.time_limit));
-        let placed = Placed { progress, updates, first, fallback, outbound, detection };
+        let recording = order.recording;
+        let placed = Placed { progress, updates, first, fallback, outbound, detection, recording };
         let call = Call::new(twilio.settings.clone(), twilio.clock, entropy, script, options, None, placed);
         Some(Box::pin(call.run()).await)
     }

@@ -18,7 +18,10 @@ use super::{
     dtmf,
     ledger::{Ledger, Redirection, Update},
     playout::FRAME,
-    report::{Arrival, CallEnd, CallEvent, CallReport, Clear, DebuggerEntry, Finding, Happening, MarkEcho, Utterance},
+    report::{
+        Arrival, CallEnd, CallEvent, CallReport, Clear, DebuggerEntry, Finding, Happening, MarkEcho, Stretch, Utterance,
+    },
+    ringback,
     script::Sound,
     sid::CallSid,
     stream::SecondSocketEnd,
@@ -215,6 +218,11 @@ impl Phone {
         Ok(())
     }
 
+    /// The call came by SIP, with these headers.
+    pub(super) fn came_with(&mut self, headers: Vec<(String, String)>) {
+        self.report.sip_headers = headers;
+    }
+
     /// A key was pressed at the other end.
     pub(super) fn hear_key(&mut self, digit: char) {
         self.report.keys_heard.push(digit);
@@ -256,6 +264,38 @@ impl Phone {
         }
     }
 
+    /// The caller hears it ring for so long. It is no speech to anybody.
+    pub(super) async fn ring_for(&mut self, length: Duration) -> Result<(), Left> {
+        for nth in 0..length.as_millis() / TICK.as_millis() {
+            self.next_frame().await;
+            self.ring(nth as u64).left.map_or(Ok(()), Err)?;
+        }
+        Ok(())
+    }
+
+    /// It rings until something is done, or given up with the caller gone.
+    pub(super) async fn ring_during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Left> {
+        let mut work = std::pin::pin!(work);
+        let mut nth = 0;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = self.next_frame() => self.ring(nth).left.map_or(Ok(()), Err)?,
+            }
+            nth += 1;
+        }
+    }
+
+    fn ring(&mut self, nth: u64) -> Spoken {
+        let (at, lasted) = (time_of(self.frames * FRAME as u64), TICK);
+        match self.report.ringing.last_mut().filter(|last| last.at + last.lasted == at) {
+            Some(last) => last.lasted += lasted,
+            None => self.report.ringing.push(Stretch { at, lasted }),
+        }
+        self.exchange(&ringback::frame(nth), &QUIET)
+    }
+
     /// The call is answered; the caller begins.
     pub(super) fn answered(&mut self) {
         self.caller.answered();
@@ -292,9 +332,9 @@ impl Phone {
         self.stream_sid = Some(stream_sid);
     }
 
-    /// No stream is up any more.
-    pub(super) fn closed_stream(&mut self) {
-        self.stream_sid = None;
+    /// No stream is up any more. Says whether one was.
+    pub(super) fn closed_stream(&mut self) -> bool {
+        self.stream_sid.take().is_some()
     }
 
     pub(super) fn stream_started(&mut self, stream_sid: String) {

@@ -38,6 +38,12 @@ pub struct CallReport {
     pub second_socket: Option<SecondSocketEnd>,
     /// The keys that the caller heard, from `<Play digits>` or from who was connected.
     pub keys_heard: String,
+    /// While the caller heard it ring at somebody who was dialled, the pauses of the tone among it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ringing: Vec<Stretch>,
+    /// Of somebody who was dialled by SIP: the headers that the call came with, as they read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sip_headers: Vec<(String, String)>,
     /// What was left of each who answered `<Dial>`, or came out for the call in a queue. Their times count from their
     /// own answering.
     pub parties: Vec<CallReport>,
@@ -74,6 +80,8 @@ impl CallReport {
             arrivals: Vec::new(),
             second_socket: None,
             keys_heard: String::new(),
+            ringing: Vec::new(),
+            sip_headers: Vec::new(),
             parties: Vec::new(),
             dialled: Vec::new(),
             spoken_by_twilio: Vec::new(),
@@ -117,6 +125,17 @@ pub struct Utterance {
     /// The sound. Empty if the call was made without keeping audio.
     #[serde(skip)]
     pub pcm: Vec<i16>,
+}
+
+/// A stretch of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Stretch {
+    /// When it began.
+    #[serde(serialize_with = "seconds")]
+    pub at: Duration,
+    /// How long it was.
+    #[serde(serialize_with = "seconds")]
+    pub lasted: Duration,
 }
 
 /// Without the sound.

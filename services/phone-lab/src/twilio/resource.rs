@@ -2,15 +2,19 @@
 //!
 //! Pure: times are handed in.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{Timestamp, fmt::rfc2822, tz::TimeZone};
+use offhook_hosting::entropy::Entropy;
 use serde_json::{Value, json};
 
 use super::sid::CallSid;
 
 /// As long as any call may last (Twilio docs, "Call resource", `TimeLimit`).
 pub(super) const LONGEST_CALL: Duration = Duration::from_secs(4 * 3600);
+
+/// The account has one domain.
+const SIP_DOMAIN_SID: &str = "SD00000000000000000000000000000000";
 
 /// Where a call stands (Twilio docs, "Call resource").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,38 @@ pub(super) struct Identity {
     pub(super) to: String,
     pub(super) direction: Direction,
     pub(super) parent: Option<CallSid>,
+    /// Of a call to a SIP address of the account.
+    pub(super) sip: Option<SipCall>,
+}
+
+/// What is known of a call because it came by SIP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SipCall {
+    domain: String,
+    call_id: String,
+    headers: Vec<(String, String)>,
+}
+
+impl SipCall {
+    /// A call to this address; none, if it is no SIP address.
+    pub(super) fn to(address: &str, headers: &BTreeMap<String, String>, entropy: &mut Entropy) -> Option<Self> {
+        let (_, host) = address.strip_prefix("sip:")?.split_once('@')?;
+        let domain = host.split([';', '?', ':']).next().unwrap_or_default().to_owned();
+        let headers = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        Some(Self { domain, call_id: format!("{}@198.51.100.9", entropy.uuid()), headers })
+    }
+
+    /// What Twilio tells of it (Twilio docs, "SIP Interface").
+    fn parameters(&self) -> Vec<(String, String)> {
+        let own = [
+            ("SipDomain", self.domain.as_str()),
+            ("SipDomainSid", SIP_DOMAIN_SID),
+            ("SipCallId", &self.call_id),
+            ("SipSourceIp", "198.51.100.9"),
+        ];
+        let headers = self.headers.iter().map(|(name, value)| (format!("SipHeader_{name}"), value.clone()));
+        own.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().chain(headers).collect()
+    }
 }
 
 impl Identity {
@@ -97,7 +133,7 @@ impl Identity {
             ("ApiVersion", "2010-04-01"),
             ("Direction", self.direction.as_str()),
         ];
-        if self.direction == Direction::Inbound {
+        if self.direction == Direction::Inbound && self.sip.is_none() {
             parameters.push(("StirVerstat", "TN-Validation-Passed-A"));
         }
         if let Some(parent) = &self.parent {
@@ -110,6 +146,7 @@ impl Identity {
                 parameters.push((format!("{party}{place}"), value.to_owned()));
             }
         }
+        parameters.extend(self.sip.iter().flat_map(SipCall::parameters));
         parameters
     }
 }
@@ -171,7 +208,7 @@ impl Entry {
 
     /// The call resource: figures are strings, dates RFC 2822 (Twilio docs, "Call resource").
     pub(super) fn json(&self) -> Value {
-        let Identity { call_sid, account_sid, from, to, direction, parent } = &self.identity;
+        let Identity { call_sid, account_sid, from, to, direction, parent, sip: _ } = &self.identity;
         let uri = format!("/2010-04-01/Accounts/{account_sid}/Calls/{call_sid}");
         let below = |name: &str| format!("{uri}/{name}.json");
         let date = |date: Option<Timestamp>| date.map(rfc2822);

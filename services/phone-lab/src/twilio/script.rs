@@ -16,6 +16,7 @@
 //!   - connected                     # until connected to somebody whom `<Dial>` or a queue brought
 //!   - repeat: { times: 60, steps: [{ say: "number {n}" }, listen] }    # {n} counts from 1
 //!   - hang_up
+//! sip_headers: { X-Tenant: t-42 }    # optional, where `to` is a SIP address
 //! dialled:                          # optional; who answers `<Dial>`, by number or address: see `Human`
 //!   "+15550100009": busy            # or declines, no_answer, unreachable
 //!   otherwise: { after: 2s, steps: [listen, { press: "1" }, connected, { say: "desk here" }, hang_up] }
@@ -50,6 +51,9 @@ pub struct CallerScript {
     /// What the caller does, in order.
     #[serde(deserialize_with = "repeat::steps")]
     pub steps: Vec<Step>,
+    /// Headers of a call to a SIP address (`to: sip:name@domain`): `X-` and `User-to-User`.
+    #[serde(default)]
+    pub sip_headers: BTreeMap<String, String>,
     /// Who answers `<Dial>`, by number or address, a SIP address without parameters and headers; `otherwise` is who has
     /// all others. Goes before what [`super::CallOptions`] says.
     #[serde(default)]

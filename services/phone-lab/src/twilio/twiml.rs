@@ -106,6 +106,21 @@ pub struct Dial {
     pub terms: DialTerms,
     /// Who is called.
     pub targets: Vec<Leg>,
+    /// Whether it is recorded.
+    pub recording: Option<DialRecording>,
+}
+
+/// How a `<Dial>` is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialRecording {
+    /// From when it rings, rather than from the answer.
+    pub from_ringing: bool,
+    /// One for each side, or both sides in one.
+    pub channels: u8,
+    /// Who is told.
+    pub callback: Option<Request>,
+    /// Of which events.
+    pub events: Vec<String>,
 }
 
 /// On which terms somebody is brought in.

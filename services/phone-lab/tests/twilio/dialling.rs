@@ -260,3 +260,24 @@ async fn nobody_who_can_be_dialled_is_a_failed_dial() {
         assert_eq!((result.parameter("DialCallStatus"), result.parameter("DialCallSid")), (Some("failed"), None));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_caller_hears_it_ring_until_connected_and_no_words_in_it() {
+    let report = dialled(&desk(SCREENED), "", acts("listen, { press: '1' }, connected, { say: desk }, hang_up")).await;
+    assert_eq!(texts(&report), ["desk"]);
+    let connected = report.timeline.iter().find(|event| event.what == Happening::Connected).unwrap().at;
+    let (first, last) = (report.ringing.first().unwrap(), report.ringing.last().unwrap());
+    let whispered = last.at + last.lasted - first.at;
+    assert!(whispered > Duration::from_millis(1500), "also while the human is asked: {whispered:?}");
+    assert!(
+        connected.abs_diff(last.at + last.lasted) < Duration::from_millis(100),
+        "{connected:?}, {:?}",
+        report.ringing
+    );
+    let sample = |at: Duration| at.as_millis() as usize * 8;
+    let rings = &report.heard_pcm[sample(first.at)..sample(first.at + Duration::from_secs(1))];
+    assert!(rings.iter().any(|sample| sample.unsigned_abs() > 1000));
+    let unanswered = dialled(&desk("<Dial timeout=\"5\">+15550100009</Dial>"), "", Human::NoAnswer).await;
+    assert_eq!(unanswered.ringing[0].lasted, Duration::from_secs(5));
+    assert!(phone_lab::oracle::longest_unheard(&unanswered).lasted < Duration::from_secs(1));
+}

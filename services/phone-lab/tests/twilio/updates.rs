@@ -16,6 +16,10 @@ use crate::{
 
 /// An edge whose stream takes note of how it ends, and what a caller to it leaves after a redirect by REST.
 async fn redirected(form: &[(&str, &str)]) -> (Edge, CallReport, Vec<Value>) {
+    redirected_with(form, CallOptions::default()).await
+}
+
+async fn redirected_with(form: &[(&str, &str)], options: CallOptions) -> (Edge, CallReport, Vec<Value>) {
     let got = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let to = got.clone();
     let edge = Edge::start(
@@ -37,8 +41,7 @@ async fn redirected(form: &[(&str, &str)]) -> (Edge, CallReport, Vec<Value>) {
     let twilio = edge.twilio();
     let client = Client::with(twilio.clone(), answers("")).await;
     let (events, mut watched) = tokio::sync::mpsc::channel(64);
-    let call =
-        tokio::spawn(async move { twilio.call_watched(caller("{ wait: 60s }"), CallOptions::default(), events).await });
+    let call = tokio::spawn(async move { twilio.call_watched(caller("{ wait: 60s }"), options, events).await });
     while !matches!(watched.recv().await.unwrap().what, Happening::StreamStarted { .. }) {}
     sleep(Duration::from_millis(500)).await;
     let sid = edge.seen()[0].parameter("CallSid").unwrap().to_owned();
@@ -62,6 +65,17 @@ async fn a_redirect_stops_the_stream_discards_its_audio_and_runs_the_new_documen
     let [cut, next] = &report.heard[..] else { panic!("{:?}", report.heard) };
     assert!("a long story that nobody will hear".starts_with(cut.text.trim_end_matches('\u{fffd}')), "{cut:?}");
     assert_eq!(next.text, "a human now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_may_ask_for_the_streams_action_too_and_only_the_redirect_takes_control() {
+    let options = CallOptions { connect_action_on_redirect: true, ..CallOptions::default() };
+    let (edge, report, got) = redirected_with(&[("Url", "https://voice.example.test/next")], options).await;
+    assert_eq!(targets(&edge), ["/incoming-call", "/media/7", "/stream-ended", "/next"]);
+    assert_eq!(
+        (got.last().unwrap()["event"].as_str(), report.spoken_by_twilio),
+        (Some("stop"), vec!["a human now".into()])
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,11 +9,13 @@ use crate::twilio::{interpreter::NextDocument, phone::Left};
 impl Call {
     /// A verb that REST breaks off has its `action` asked for, a dialled leg as if it had been completed; the answer
     /// controls nothing. That is how Twilio was seen to do it with `<Dial>`.
-    pub(super) async fn interrupt(&mut self) -> Result<(), Left> {
+    pub(super) async fn interrupt(&mut self, streaming: bool) -> Result<(), Left> {
         let told = if self.dialling.is_some() {
             self.end_dial(Duration::ZERO, CallStatus::Completed, 200)
         } else if let Some(connected) = self.in_queue() {
             self.leave_queue(if connected { "redirected-from-bridged" } else { "redirected" })
+        } else if streaming && self.options.connect_action_on_redirect {
+            Vec::new()
         } else {
             return Ok(());
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Call, Detection, leg::Leg};
+use super::{Call, Detection, leg::Leg, recorded::Recording};
 use crate::twilio::{
     CallStatus, Human,
     callbacks::{Courier, Event, Progress, Subscription},
@@ -13,6 +13,7 @@ use crate::twilio::{
     ledger::Update,
     outbound::DetectionMode,
     phone::Left,
+    recording::RecordingOrder,
     resource::{Direction, Identity},
     sid::CallSid,
     twiml::Target,
@@ -26,6 +27,8 @@ pub(super) struct Dialling {
     leg: Option<Leg>,
     /// Whether the caller has been connected.
     bridged: bool,
+    recording: Option<RecordingOrder>,
+    recorded: Option<Recording>,
 }
 
 /// A leg that nobody has answered.
@@ -35,6 +38,9 @@ struct Ringing {
     progress: Progress,
     updates: mpsc::Receiver<Update>,
 }
+
+/// What makes a recording here.
+const SOURCE: &str = "DialVerb";
 
 /// How a leg that nobody answers ends, and after how long.
 fn unanswered(human: &Human, ring_limit: Duration) -> (CallStatus, u16, Duration) {
@@ -78,13 +84,17 @@ impl Call {
         let first = answers.filter(|(_, party)| party.after < order.terms.timeout).min_by_key(|(_, party)| party.after);
         let ends = ringing.iter().map(|leg| unanswered(&leg.human, order.terms.timeout));
         let last = ends.max_by_key(|(_, _, after)| *after);
-        self.dialling = Some(Dialling { ringing, to_sip, leg: None, bridged: false });
+        let (mut recording, mut recorded) = (order.recording.clone(), None);
+        if let Some(order) = recording.take_if(|order| order.from_ringing) {
+            recorded = Some(self.record(order, SOURCE));
+        }
+        self.dialling = Some(Dialling { ringing, to_sip, leg: None, bridged: false, recording, recorded });
         let Some((place, party)) = first else {
             let (status, sip_response, after) = last.unwrap_or((CallStatus::Failed, 404, Duration::ZERO));
-            self.phone.silence(after).await?;
+            self.phone.ring_for(after).await?;
             return Ok((false, self.end_dial(order.terms.timeout, status, sip_response)));
         };
-        self.phone.silence(party.after).await?;
+        self.phone.ring_for(party.after).await?;
         let connected = self.connect(order, place, party).await?;
         Ok((connected, self.end_dial(order.terms.timeout, CallStatus::Completed, 200)))
     }
@@ -109,16 +119,25 @@ impl Call {
         let leg = Leg::answered(self, progress, updates, party, detection);
         let Some(dialling) = &mut self.dialling else { return Ok(false) };
         let leg = dialling.leg.insert(leg);
-        if !self.phone.wait_for(leg.prepare(&leg_order.send_digits, leg_order.screen)).await? {
+        if !self.phone.ring_during(leg.prepare(&leg_order.send_digits, leg_order.screen)).await? {
             return Ok(false);
         }
         self.answer();
+        self.record_talk();
         let Some(mut leg) = self.dialling.as_mut().and_then(|dialling| dialling.leg.take()) else { return Ok(false) };
         let parted = self.talk(&mut leg, order.terms.time_limit, order.terms.hangup_on_star).await;
         if let Some(dialling) = &mut self.dialling {
             (dialling.leg, dialling.bridged) = (Some(leg), true);
         }
         parted.map(|()| true)
+    }
+
+    fn record_talk(&mut self) {
+        let Some(order) = self.dialling.as_mut().and_then(|dialling| dialling.recording.take()) else { return };
+        let recorded = self.record(order, SOURCE);
+        if let Some(dialling) = &mut self.dialling {
+            dialling.recorded = Some(recorded);
+        }
     }
 
     /// A leg is a call of its own (Twilio docs, `<Sip>` and `<Number>`, `statusCallback`).
@@ -132,6 +151,7 @@ impl Call {
             direction: Direction::OutboundDial,
             parent: Some(parent.call_sid.clone()),
             account_sid: parent.account_sid.clone(),
+            sip: None,
         };
         let ledger = self.progress.ledger().clone();
         let updates = ledger.enter(identity.clone(), CallStatus::Queued, Duration::ZERO);
@@ -163,7 +183,8 @@ impl Call {
         status: CallStatus,
         sip_response: u16,
     ) -> Vec<(String, String)> {
-        let Some(Dialling { ringing, to_sip, leg, bridged }) = self.dialling.take() else { return unconnected() };
+        let Some(dialling) = self.dialling.take() else { return unconnected() };
+        let Dialling { ringing, to_sip, leg, bridged, recording, recorded } = dialling;
         let first = ringing.first().map(|leg| leg.progress.identity().call_sid.to_string());
         let mut parameters = vec![("DialCallStatus", status.as_str().to_owned())];
         parameters.extend(leg.as_ref().map(Leg::call_sid).or(first).map(|sid| ("DialCallSid", sid)));
@@ -174,6 +195,14 @@ impl Call {
         if to_sip {
             parameters.push(("DialSipCallId", format!("{}@sip.example.test", self.entropy.uuid())));
             parameters.push(("DialSipResponseCode", sip_response.to_string()));
+        }
+        match (recording, recorded) {
+            (_, Some(recorded)) => {
+                let told = self.recorded(&recorded);
+                parameters.extend(told.into_iter().filter(|(name, _)| *name == "RecordingUrl"));
+            }
+            (Some(order), None) => self.not_recorded(order, SOURCE),
+            (None, None) => {}
         }
         for mut other in ringing {
             let (own, own_response, _) = unanswered(&other.human, ring_limit);

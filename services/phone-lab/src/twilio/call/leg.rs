@@ -14,7 +14,7 @@ use crate::twilio::{
     phone::Left,
     playout::FRAME,
     report::{CallEnd, CallReport},
-    resource::{CallStatus, LONGEST_CALL},
+    resource::{CallStatus, Identity, LONGEST_CALL},
     script::CallerScript,
     twiml::Method,
     url::Url,
@@ -41,6 +41,7 @@ impl Leg {
             to: identity.to.clone(),
             patience: party.patience,
             steps: party.steps,
+            sip_headers: Default::default(),
             dialled: Default::default(),
         };
         let options = CallOptions {
@@ -51,10 +52,12 @@ impl Leg {
             ..CallOptions::default()
         };
         let (first, fallback) = (Source::Twiml(String::new()), None);
-        let placed = Placed { progress, updates, first, fallback, outbound: Some(LONGEST_CALL), detection };
+        let (outbound, recording) = (Some(LONGEST_CALL), None);
+        let placed = Placed { progress, updates, first, fallback, outbound, detection, recording };
         let (settings, clock, entropy) = (host.settings.clone(), host.phone.clock(), host.entropy.fork());
         let mut call = Box::new(Call::new(settings, clock, entropy, script, options, None, placed));
         call.progress.answered();
+        call.phone.came_with(sip_headers(call.progress.identity()));
         let url = call.settings.voice_url.clone();
         call.interpreter = super::Interpreter::new(url).in_place(Place::Leg);
         call.interpreter.answered();
@@ -105,6 +108,24 @@ impl Leg {
     pub(super) fn lasted(&self) -> Duration {
         self.call.phone.now()
     }
+}
+
+/// What the INVITE to a SIP address carries: the headers of the address, and Twilio's own (Twilio docs, `<Sip>`). None
+/// for a number.
+fn sip_headers(identity: &Identity) -> Vec<(String, String)> {
+    let (address, headers) = identity.to.split_once('?').unwrap_or((&identity.to, ""));
+    if !address.starts_with("sip") {
+        return Vec::new();
+    }
+    // In a SIP address a plus is a plus.
+    let headers = headers.replace('+', "%2B");
+    let own = form_urlencoded::parse(headers.as_bytes()).into_owned();
+    let twilio = [
+        ("X-Twilio-ApiVersion", "2010-04-01"),
+        ("X-Twilio-AccountSid", &identity.account_sid),
+        ("X-Twilio-CallSid", identity.call_sid.as_str()),
+    ];
+    own.chain(twilio.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
 }
 
 impl Call {

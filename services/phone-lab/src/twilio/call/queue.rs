@@ -112,6 +112,7 @@ impl Call {
             to: host.from.clone(),
             direction: Direction::Inbound,
             parent: None,
+            sip: None,
         };
         Progress::new(self.progress.ledger().clone(), identity, None, self.courier())
     }

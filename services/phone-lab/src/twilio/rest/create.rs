@@ -10,6 +10,7 @@ use crate::twilio::{
     callbacks::{Event, Subscription},
     codes,
     outbound::{DetectionMode, DetectionOrder},
+    recording::{self, RecordingOrder},
     report::Finding,
     resource::{Direction, Identity, LONGEST_CALL},
     sid::CallSid,
@@ -58,6 +59,20 @@ const KNOWN: &[&str] = &[
     "ClientNotificationUrl",
 ];
 
+/// What the lab takes and does nothing with.
+const WITHOUT_EFFECT: &[&str] = &[
+    "SendDigits",
+    "CallerId",
+    "CallReason",
+    "CallToken",
+    "SipAuthUsername",
+    "SipAuthPassword",
+    "Byoc",
+    "RecordingTrack",
+    "Trim",
+    "ClientNotificationUrl",
+];
+
 /// A call that can be placed, and what Twilio logs about the request all the same.
 #[derive(Debug)]
 pub(super) struct Accepted {
@@ -78,6 +93,7 @@ pub(super) fn accept(
     }
     let (first, both) = source(form)?.ok_or_else(|| bad(codes::BAD_URL, "Url, Twiml or ApplicationSid is required"))?;
     let mut warnings = form.unknown(KNOWN);
+    warnings.extend(form.without_effect(WITHOUT_EFFECT));
     warnings.extend(both);
     if form.text("SendDigits").is_some_and(|keys| keys.len() > 32 || !are_keys(keys)) {
         return Err(bad(codes::BAD_SEND_DIGITS, "SendDigits are up to 32 of 0-9, A-D, #, *, w and W"));
@@ -90,6 +106,7 @@ pub(super) fn accept(
             to,
             direction: Direction::OutboundApi,
             parent: None,
+            sip: None,
         },
         first,
         fallback: form.request("FallbackUrl", "FallbackMethod")?,
@@ -97,6 +114,7 @@ pub(super) fn accept(
         ring_limit: seconds(form, "Timeout", 60, 600)?,
         time_limit: seconds(form, "TimeLimit", LONGEST_CALL.as_secs(), LONGEST_CALL.as_secs())?,
         detection: detection(form, &mut warnings)?,
+        recording: recording(form, &mut warnings)?,
     };
     Ok(Accepted { order, warnings })
 }
@@ -162,6 +180,21 @@ fn detection(form: &Form, warnings: &mut Vec<Finding>) -> Result<Option<Detectio
     Ok(Some(DetectionOrder { mode, asynchronous, callback }))
 }
 
+/// What is to be recorded. A bad event is no reason to refuse the call.
+fn recording(form: &Form, warnings: &mut Vec<Finding>) -> Result<Option<RecordingOrder>, Refusal> {
+    let callback = form.request("RecordingStatusCallback", "RecordingStatusCallbackMethod")?;
+    if !form.is_true("Record") {
+        return Ok(None);
+    }
+    let events = recording::events(form.text("RecordingStatusCallbackEvent")).unwrap_or_else(|unknown| {
+        let detail = format!("the RecordingStatusCallbackEvent {unknown:?} is none: no callbacks");
+        warnings.push(Finding::new(codes::BAD_STATUS_EVENT, detail));
+        Vec::new()
+    });
+    let channels = if form.text("RecordingChannels") == Some("dual") { 2 } else { 1 };
+    Ok(Some(RecordingOrder { from_ringing: false, channels, callback, events }))
+}
+
 fn bad(code: u32, message: &str) -> Refusal {
     Refusal::new(400, code, message)
 }
@@ -225,6 +258,7 @@ mod tests {
             (&[("Twiml", "<Response/>")][..], codes::TWIML_AND_URL),
             (&[("Colour", "blue")], codes::UNKNOWN_PARAMETER),
             (&[("MachineDetection", "Enable"), ("AsyncAmd", "true")], codes::DETECTION_UNTOLD),
+            (&[("Trim", "do-not-trim")], codes::LAB),
         ] {
             let warnings = requested(changed).unwrap().warnings;
             assert_eq!(warnings.iter().map(|warning| warning.code).collect::<Vec<_>>(), [code], "{changed:?}");

@@ -172,6 +172,7 @@ mod tests {
             to: to.into(),
             direction: Direction::OutboundApi,
             parent: None,
+            sip: None,
         };
         let time = answered.parse().unwrap();
         let mut entry = Entry::new(identity, CallStatus::Queued, Duration::ZERO, time);

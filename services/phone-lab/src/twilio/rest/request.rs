@@ -127,6 +127,12 @@ impl Form {
         Ok(Some((parsed, method)))
     }
 
+    /// Notes about parameters that Twilio acts on and the lab does not.
+    pub(super) fn without_effect(&self, ignored: &[&str]) -> Vec<Finding> {
+        let given = ignored.iter().filter(|name| self.text(name).is_some());
+        given.map(|name| Finding::new(codes::LAB, format!("{name} has no effect in the lab"))).collect()
+    }
+
     /// Warnings about parameters that are not among these.
     pub(super) fn unknown(&self, known: &[&str]) -> Vec<Finding> {
         let unknown = self.0.iter().filter(|(name, _)| !known.contains(&name.as_str()));

@@ -51,10 +51,7 @@ impl Inner {
         if entry.identity.parent.is_some() && update.is_some() && !ends_leg {
             return Err(wrong_state("the lab ends dialled legs that were answered, and otherwise leaves them alone"));
         }
-        let without_effect = WITHOUT_EFFECT.iter().filter(|name| form.text(name).is_some());
-        let without_effect =
-            without_effect.map(|name| Finding::new(codes::LAB, format!("the lab leaves {name} as it is")));
-        let findings = form.unknown(KNOWN).into_iter().chain(warning).chain(without_effect);
+        let findings = form.unknown(KNOWN).into_iter().chain(warning).chain(form.without_effect(WITHOUT_EFFECT));
         findings.for_each(|finding| self.log(&call_sid, &finding));
         if let Some(update) = update {
             let ends = matches!(update, Update::End)

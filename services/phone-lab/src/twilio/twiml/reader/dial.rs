@@ -6,10 +6,10 @@ use roxmltree::Node;
 
 use super::{Reader, text_of};
 use crate::twilio::{
-    codes,
+    codes, recording,
     report::Finding,
     resource::LONGEST_CALL,
-    twiml::{Dial, DialTerms, Leg, LegDetection, Request, Target, Verb, are_keys, is_e164},
+    twiml::{Dial, DialRecording, DialTerms, Leg, LegDetection, Request, Target, Verb, are_keys, is_e164},
 };
 
 const DIAL: &[&str] = &[
@@ -101,7 +101,25 @@ impl Reader {
                 caller_id,
             },
             targets,
+            recording: self.recording(node),
         })
+    }
+
+    fn recording(&mut self, node: Node<'_, '_>) -> Option<DialRecording> {
+        let callback = self.request(node, "recordingStatusCallback", "recordingStatusCallbackMethod");
+        let events = recording::events(node.attribute("recordingStatusCallbackEvent")).unwrap_or_else(|unknown| {
+            self.schema::<()>(format!("{unknown:?} is no event of a recording"));
+            Vec::new()
+        });
+        let (from_ringing, channels) = match node.attribute("record").unwrap_or("do-not-record") {
+            "do-not-record" | "false" => return None,
+            "true" | "record-from-answer" => (false, 1),
+            "record-from-ringing" => (true, 1),
+            "record-from-answer-dual" => (false, 2),
+            "record-from-ringing-dual" => (true, 2),
+            other => return self.schema(format!("record={other:?} is no way of recording a <Dial>")),
+        };
+        Some(DialRecording { from_ringing, channels, callback, events })
     }
 
     fn leg(&mut self, node: Node<'_, '_>, target: Target) -> Leg {
