@@ -23,7 +23,12 @@ pub fn settings(edge: &str, public_url: &str, auth_token: Option<&str>) -> anyho
 
 fn address(edge: &str) -> anyhow::Result<SocketAddr> {
     let authority = edge.strip_prefix("http://").context("--edge: expected http://host:port")?.trim_end_matches('/');
-    let addresses = authority.to_socket_addrs().context("--edge: expected http://host:port of a host that resolves")?;
+    let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let no_port = || format!("--edge {edge}: give the port on which the server listens, as in http://127.0.0.1:3000");
+    port.with_context(no_port)?;
+    let addresses = authority.to_socket_addrs().with_context(|| {
+        format!("--edge {edge}: the host does not resolve; give one that does, or an address such as 127.0.0.1")
+    })?;
     // What `localhost` is on most machines, and what most servers listen on.
     addresses.min_by_key(SocketAddr::is_ipv6).context("--edge: the host has no address")
 }
@@ -42,7 +47,10 @@ mod tests {
     fn what_is_wrong_is_told_by_its_flag() {
         let error = |edge, url| settings(edge, url, None).unwrap_err().to_string();
         assert!(error("127.0.0.1:3000", "https://a.test").starts_with("--edge: expected http://host:port"));
-        assert!(error("http://127.0.0.1", "https://a.test").starts_with("--edge: "));
+        for no_port in ["http://127.0.0.1", "http://127.0.0.1:", "http://[::1]", "http://127.0.0.1:99999"] {
+            assert!(error(no_port, "https://a.test").contains("give the port"), "{no_port}");
+        }
+        assert!(error("http://nowhere.invalid:3000", "https://a.test").contains("does not resolve"));
         assert!(error("http://127.0.0.1:3000", "voice").starts_with("--public-url"));
     }
 }

@@ -90,6 +90,9 @@ pub enum ScenarioError {
     /// Two calls would leave files of the same name.
     #[error("call {0:?} is there twice")]
     Twice(String),
+    /// The second region is the first.
+    #[error("second_region: {0} is the region that calls begin in; give another, such as us-west-2")]
+    SameRegion(String),
     /// There is nobody to call.
     #[error("the scenario has no calls")]
     NoCalls,
@@ -189,6 +192,10 @@ impl Scenario {
         if scenario.calls.is_empty() {
             return Err(ScenarioError::NoCalls);
         }
+        let home = bedrock::Settings::default().region;
+        if scenario.second_region.as_ref() == Some(&home) {
+            return Err(ScenarioError::SameRegion(home));
+        }
         for ScenarioCall { name, .. } in &scenario.calls {
             if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
                 return Err(ScenarioError::Name(name.clone()));
@@ -268,6 +275,10 @@ mod tests {
             (
                 "model: {}\ncalls: [{name: a, network: delay=40, caller: {from: a, to: b, steps: []}}]".to_owned(),
                 "a time such as 40ms",
+            ),
+            (
+                "second_region: us-east-1\ncalls: [{name: a, caller: {from: a, to: b, steps: []}}]".to_owned(),
+                "give another",
             ),
             ("model: {greetings: hi}\ncalls: []".to_owned(), "greetings"),
             ("model: {dialogue: [{heard: x}]}\ncalls: []".to_owned(), "reply"),

@@ -311,9 +311,9 @@ dialogue: [{ heard: x, fault: drop, faults: [{ fault: refuse=throttled, probabil
         let drawn: Vec<_> = (0..4).map(|n| script.risk_of(n)?.draw(&mut entropy)).collect();
         assert_eq!(drawn, ["text=idle".parse().ok(), None, "drop".parse().ok(), None]);
         assert_eq!(script.session_limit(), Some(Duration::from_secs(30)));
-        assert_eq!(refused("faults_in_turn: [explode]"), "faults_in_turn: there is no fault \"explode\"");
+        assert!(refused("faults_in_turn: [explode]").starts_with("faults_in_turn: there is no fault \"explode\""));
         let never = "faults_in_turn: [{ fault: none, probability: 1 }]";
-        assert_eq!(refused(never), "faults_in_turn: there is no fault \"none\"");
+        assert!(refused(never).starts_with("faults_in_turn: there is no fault \"none\""));
     }
 
     #[test]
@@ -342,10 +342,10 @@ dialogue: [{ heard: x, fault: drop, faults: [{ fault: refuse=throttled, probabil
 
     #[test]
     fn faults_that_are_none_are_refused_where_they_stand() {
-        assert_eq!(refused("faults: [explode]"), "faults: there is no fault \"explode\"");
+        assert!(refused("faults: [explode]").starts_with("faults: there is no fault \"explode\""));
         let entry =
             |fault: &str| refused(&format!("dialogue: [{{ heard: a, reply: b }}, {{ heard: c, fault: {fault} }}]"));
-        assert_eq!(entry("explode"), "dialogue entry 2: there is no fault \"explode\"");
+        assert!(entry("explode").starts_with("dialogue entry 2: there is no fault \"explode\""));
         let early = "dialogue entry 2: \"early-usage\" strikes before the dialogue: give it to the session as a whole";
         assert_eq!(entry("early-usage"), early);
         let likely = "dialogue entry 2: probability 1.5: expected a number from 0 to 1";

@@ -66,11 +66,15 @@ pub async fn place(stage: &Stage, scenario: &str, plan: &ScenarioCall) -> anyhow
     // One that stays open is found without an end below.
     join_all(stage.models.iter().map(|model| model.sessions_end_within(SESSION_ENDS_WITHIN))).await;
     drop(over);
-    let events = watching.await?;
+    let (events, missed) = watching.await?;
     let model = (!stage.models.is_empty()).then(|| modelled(&stage.models, &before, events));
     let mut call = Call::new(scenario, plan, &report, model.as_ref(), placed);
     if !call.good && report.codes.iter().any(|entry| entry.detail.contains("403")) {
         call.reasons.push(FORBIDDEN.to_owned());
+    }
+    if missed > 0 {
+        call.good = false;
+        call.reasons.push(format!("the lab did not keep up: {missed} of the model's events are not in the timeline"));
     }
     if let Some(out) = &stage.out {
         leave(out, &call, &report, model.as_ref())?;
@@ -98,14 +102,14 @@ fn leave(out: &Path, call: &Call, report: &CallReport, model: Option<&Modelled>)
     fs::write(&json, serde_json::to_vec_pretty(call)?).with_context(|| format!("cannot write {}", json.display()))
 }
 
-/// Shows what happens until the call is over, and keeps what the model told.
+/// Shows what happens until the call is over, and keeps what the model told; with how much of that was missed.
 async fn watch(
     mut caller: mpsc::Receiver<CallEvent>,
     mut models: Vec<broadcast::Receiver<ModelEvent>>,
     show: Option<Show>,
     over: CancellationToken,
-) -> Vec<ModelEvent> {
-    let mut kept = Vec::new();
+) -> (Vec<ModelEvent>, u64) {
+    let (mut kept, mut missed) = (Vec::new(), 0);
     let mut caller_is_there = true;
     loop {
         tokio::select! {
@@ -122,10 +126,10 @@ async fn watch(
                     }
                     kept.push(event);
                 }
-                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Lagged(more)) => missed += more,
                 Err(RecvError::Closed) => drop(models.swap_remove(from)),
             },
-            () = over.cancelled() => return kept,
+            () = over.cancelled() => return (kept, missed),
         }
     }
 }

@@ -5,15 +5,72 @@ use std::{str::FromStr, time::Duration};
 use super::{ExceptionKind, Fault, Moment, Outage, Quirk, Refusal, texts::TEXTS};
 
 const ERROR_MESSAGE: &str = "The service failed.";
+/// The names of all faults.
+const NAMES: &[&str] = &[
+    "refuse",
+    "slow-answer",
+    "exception",
+    "error",
+    "outage",
+    "text",
+    "content-filter",
+    "never-answer",
+    "reset",
+    "reset-no-error",
+    "drop",
+    "end",
+    "freeze",
+    "goaway",
+    "bad-crc",
+    "half-frame",
+    "early-usage",
+    "unknown-event",
+    "padding",
+    "double-encoded-tool",
+    "empty-transcript",
+    "audio-bursts",
+    "odd-marker",
+    "late-final-texts",
+];
+const REFUSALS: &[&str] = &[
+    "throttled",
+    "quota",
+    "access-denied",
+    "not-found",
+    "invalid",
+    "internal",
+    "unavailable",
+    "model-not-ready",
+    "model-error",
+    "model-timeout",
+];
+const EXCEPTIONS: &[&str] =
+    &["internal-server", "model-stream-error", "validation", "throttling", "model-timeout", "service-unavailable"];
+const OUTAGES: &[&str] = &["refuse", "unavailable", "freeze"];
+
+/// What a fault takes as its value, in words that follow a complaint.
+fn values(name: &str) -> String {
+    let among = |values: &[&str]| format!("; it takes {}", values.join(", "));
+    match name {
+        "refuse" => among(REFUSALS),
+        "exception" => among(EXCEPTIONS),
+        "outage" => among(OUTAGES),
+        "text" => among(&TEXTS.map(|(name, _)| name)),
+        "slow-answer" => "; it takes a time such as 2s".to_owned(),
+        "error" => "; it takes CODE or CODE:MESSAGE".to_owned(),
+        "content-filter" => "; it takes a word".to_owned(),
+        _ => "; it takes none".to_owned(),
+    }
+}
 
 /// Why a text is no fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
     /// No fault has this name.
-    #[error("there is no fault {0:?}")]
+    #[error("there is no fault {0:?}; there are {names}", names = NAMES.join(", "))]
     Name(String),
     /// The fault does not take this value, or takes none, or needs one.
-    #[error("fault {name} does not take {value:?} as its value")]
+    #[error("fault {name} does not take {value:?} as its value{}", values(name))]
     Value {
         /// Which fault.
         name: String,
@@ -197,8 +254,7 @@ mod tests {
 
     #[test]
     fn every_exception_and_every_known_text_has_a_name() {
-        let kinds = "internal-server model-stream-error validation throttling model-timeout service-unavailable";
-        for name in kinds.split(' ') {
+        for name in EXCEPTIONS {
             assert!(matches!(format!("exception={name}").parse(), Ok(Fault::Exception { .. })), "{name}");
         }
         for (name, text) in TEXTS {
@@ -208,11 +264,26 @@ mod tests {
     }
 
     #[test]
+    fn every_name_and_value_that_is_offered_is_known() {
+        for name in NAMES {
+            let known = !matches!(name.parse::<Fault>(), Err(FaultError::Name(_)));
+            assert!(known, "{name}");
+        }
+        let valued = [("refuse", REFUSALS), ("exception", EXCEPTIONS), ("outage", OUTAGES)];
+        for (name, value) in valued.into_iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)))
+        {
+            assert!(format!("{name}={value}").parse::<Fault>().is_ok(), "{name}={value}");
+        }
+    }
+
+    #[test]
     fn what_is_no_fault_is_refused_with_the_reason() {
         let refused = |text: &str| text.parse::<Fault>().unwrap_err().to_string();
-        assert_eq!(refused("explode"), "there is no fault \"explode\"");
-        assert_eq!(refused("exception"), "fault exception does not take \"\" as its value");
-        assert_eq!(refused("reset=now"), "fault reset does not take \"now\" as its value");
+        let unknown = refused("explode");
+        assert!(unknown.starts_with("there is no fault \"explode\"; there are refuse, slow-answer, "), "{unknown}");
+        let exception = refused("exception");
+        assert!(exception.contains("does not take \"\" as its value; it takes internal-server, "), "{exception}");
+        assert_eq!(refused("reset=now"), "fault reset does not take \"now\" as its value; it takes none");
         for wrong in ["reset@later", "reset@sent:0", "padding@first-audio", "refuse=throttled@1s"] {
             assert!(refused(wrong).contains("is not when this can strike"), "{wrong}");
         }
