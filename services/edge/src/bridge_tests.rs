@@ -102,7 +102,7 @@ fn app(double: Arc<Double>, workers: &str) -> App {
     let env: Env = required.into_iter().chain([("SONIC_WORKERS", workers)]).collect();
     let config = Config::from_env(&env).unwrap();
     let pool = WorkerPool::new(config.workers.clone(), Arc::new(move |_| double.clone() as Arc<dyn Worker>), Clock);
-    App::new(config, pool, &Telemetry::for_metrics("edge"), Lifecycle::default(), Clock, Entropy::from_seed(1))
+    App::new(config, pool, None, &Telemetry::for_metrics("edge"), Lifecycle::default(), Clock, Entropy::from_seed(1))
 }
 
 async fn tell(to_edge: &Sender<Result<ToEdge, Status>>, message: to_edge::Message) {

@@ -9,7 +9,10 @@ use offhook_hosting::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{twilio::sid::AccountSid, worker::WorkerTarget};
+use crate::{
+    twilio::{rest::RestConfig, sid::AccountSid},
+    worker::WorkerTarget,
+};
 
 /// Where the private listener is when nothing else is said.
 const DEFAULT_ADMIN_LISTEN: &str = "0.0.0.0:9090";
@@ -46,6 +49,9 @@ pub struct TwilioConfig {
     pub ticket_key: Option<SecretString>,
     /// `SIP_ENDPOINT`, default unset: the human that calls are transferred to. Unset: no transfers.
     pub sip_endpoint: Option<SipUri>,
+    /// `TWILIO_API_SID`, `TWILIO_API_SECRET`, `TWILIO_API_BASE_URL`, default unset: how live calls are changed and calls are
+    /// placed. Unset: neither is done.
+    pub rest: Option<RestConfig>,
 }
 
 impl Config {
@@ -104,7 +110,8 @@ impl TwilioConfig {
             reader.mistake("OFFHOOK_TICKET_KEY", format!("expected at least {SHORTEST_TICKET_KEY} characters"));
         }
         let sip_endpoint = reader.optional("SIP_ENDPOINT", "a SIP URI such as sip:help@example.com");
-        Self { account, auth_tokens, ticket_key, sip_endpoint }
+        let rest = RestConfig::read(reader, account.as_ref());
+        Self { account, auth_tokens, ticket_key, sip_endpoint, rest }
     }
 }
 
@@ -250,6 +257,8 @@ mod tests {
             ("TWILIO_ACCOUNT_SID", "AC1"),
             ("OFFHOOK_TICKET_KEY", "too-short-a-key"),
             ("SIP_ENDPOINT", "tel:+1"),
+            ("TWILIO_API_SID", "AC1"),
+            ("TWILIO_API_BASE_URL", "http://api.twilio.com"),
             ("SONIC_WORKERS", "http://ok:1,worker:2"),
             ("DRAIN_SECONDS", "soon"),
             ("LOG_FORMAT", "xml"),
@@ -266,6 +275,8 @@ mod tests {
                 "TWILIO_AUTH_TOKEN",
                 "OFFHOOK_TICKET_KEY",
                 "SIP_ENDPOINT",
+                "TWILIO_API_SID",
+                "TWILIO_API_BASE_URL",
                 "SONIC_WORKERS",
                 "DRAIN_SECONDS",
                 "LOG_FORMAT",

@@ -43,7 +43,11 @@ use awaited::Farewells;
 use call::ticket::Tickets;
 use config::{PublicUrl, SipUri};
 use monitor::Monitor;
-use twilio::{sid::AccountSid, signature::Verifier};
+use twilio::{
+    rest::{HttpRest, Rest},
+    sid::AccountSid,
+    signature::Verifier,
+};
 use worker::{Connect, GrpcWorker, Worker, WorkerPool};
 
 /// Requests that are still being answered when all calls have ended get this long.
@@ -66,6 +70,9 @@ pub(crate) struct App {
     verifier: Verifier,
     tickets: Tickets,
     pool: WorkerPool,
+    /// `None`: no API key is configured.
+    #[expect(dead_code, reason = "the doors that use it follow")]
+    rest: Option<Arc<dyn Rest>>,
     arrivals: Arrivals,
     farewells: Farewells,
     monitor: Monitor,
@@ -79,19 +86,23 @@ pub(crate) struct App {
 /// other webhooks are answered until no call needs them. Not ready before a worker is known.
 ///
 /// # Errors
-/// If a listener breaks.
+/// If a listener breaks, or Twilio's REST interface is configured and this machine trusts no certificate authority.
 pub async fn run(
     config: Config,
     listeners: Listeners,
     telemetry: &Telemetry,
     lifecycle: Lifecycle,
     clock: Clock,
-    entropy: Entropy,
+    mut entropy: Entropy,
 ) -> anyhow::Result<Drained> {
     let drain = config.drain;
     let connect: Connect = Arc::new(|address| Arc::new(GrpcWorker::new(address)) as Arc<dyn Worker>);
     let pool = WorkerPool::new(config.workers.clone(), connect, clock);
-    let app = Arc::new(App::new(config, pool, telemetry, lifecycle.clone(), clock, entropy));
+    let rest = match &config.twilio.rest {
+        Some(key) => Some(Arc::new(HttpRest::new(key.clone(), clock, entropy.fork())?) as Arc<dyn Rest>),
+        None => None,
+    };
+    let app = Arc::new(App::new(config, pool, rest, telemetry, lifecycle.clone(), clock, entropy));
     let (address, admin_address) = (listeners.public.local_addr()?, listeners.admin.local_addr()?);
     info!(%address, admin.address = %admin_address, public.url = %app.public_url, "edge serves");
     let drained = CancellationToken::new();
@@ -128,6 +139,7 @@ impl App {
     fn new(
         config: Config,
         pool: WorkerPool,
+        rest: Option<Arc<dyn Rest>>,
         telemetry: &Telemetry,
         lifecycle: Lifecycle,
         clock: Clock,
@@ -149,6 +161,7 @@ impl App {
             sip_endpoint: twilio.sip_endpoint,
             tickets,
             pool,
+            rest,
             arrivals: Arrivals::default(),
             farewells: Farewells::default(),
             monitor: Monitor::new(&telemetry.meter("edge")),

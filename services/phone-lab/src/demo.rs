@@ -6,7 +6,7 @@ use offhook_hosting::{clock::Clock, telemetry::Telemetry};
 
 use crate::{
     bedrock,
-    pair::{Pair, Settings},
+    pair::{Pair, Settings, nobody_picks_up},
     play::{self, Stage},
     report::{Placed, Run},
     scenario::Scenario,
@@ -27,7 +27,11 @@ pub async fn run(
     let settings = bedrock::Settings { pace, ..bedrock::Settings::default() };
     let (bedrock, second_bedrock) = (scenario.bedrock(settings.clone()), scenario.second_bedrock(settings));
     let placed = Placed { at: Clock.now(), wall: Clock.wall() };
-    let pair = Pair::start(Settings { bedrock, second_bedrock, environment: Vec::new(), seed }, telemetry).await?;
+    let pair = Pair::start(
+        Settings { bedrock, second_bedrock, environment: Vec::new(), rest: nobody_picks_up(), seed },
+        telemetry,
+    )
+    .await?;
     tell(format_args!("simulated Bedrock on {}, sonic-worker on {}\n", pair.bedrock.address(), pair.worker_url));
     let (twilio, models) = (pair.twilio.clone(), pair.models());
     let stage = Stage { twilio, models, live: true, out: Some(out.to_owned()) };

@@ -1,5 +1,5 @@
 //! The pair in this process: the lab's Bedrock, a sonic-worker and an edge on loopback ports that the system chose, and
-//! the lab's Twilio to call them. Real sockets and real wire formats; only the processes are one.
+//! the lab's Twilio to call them, and to be asked for calls by its REST interface. Real sockets and real wire formats; only the processes are one.
 
 use std::{
     fs,
@@ -27,7 +27,11 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     bedrock::{self, CertificateAuthority, Server},
-    twilio::{self, Account, Twilio, url::Url},
+    twilio::{
+        self, Account, Callee, Twilio,
+        rest::{RestServer, RestSettings},
+        url::Url,
+    },
 };
 
 /// Reserved for examples (RFC 6761): nobody resolves it, and nothing needs to.
@@ -35,6 +39,9 @@ const PUBLIC_URL: &str = "https://voice.example.test";
 const TICKET_KEY: &str = "a ticket key that only the lab's own edge uses";
 /// Where the lab's callers are handed over to.
 const SIP_ENDPOINT: &str = "sip:desk@pbx.example.test";
+
+/// The number that the edge's own calls come from.
+pub const FROM_NUMBER: &str = "+15550100100";
 
 /// What to start.
 #[derive(Clone)]
@@ -45,6 +52,8 @@ pub struct Settings {
     pub second_bedrock: Option<bedrock::Settings>,
     /// Further environment of the worker and the edge; wins over the lab's own.
     pub environment: Vec<(&'static str, String)>,
+    /// Twilio's REST interface, with whoever the edge's own calls reach.
+    pub rest: RestSettings,
     /// The seed of everything drawn by the lab.
     pub seed: u64,
 }
@@ -57,6 +66,8 @@ pub struct Pair {
     pub second_bedrock: Option<Server>,
     /// Places calls to the edge.
     pub twilio: Twilio,
+    /// Twilio's REST interface, which the edge has the key to.
+    pub rest: RestServer,
     /// Where the edge takes what Twilio sends.
     pub edge_address: SocketAddr,
     /// The worker's gRPC address, as a URL.
@@ -70,6 +81,11 @@ pub struct Pair {
     edge: JoinHandle<anyhow::Result<Drained>>,
     worker: JoinHandle<anyhow::Result<Drained>>,
     ca_file: CaFile,
+}
+
+/// The REST interface of tests that place no calls, or to people who do not pick up.
+pub fn nobody_picks_up() -> RestSettings {
+    RestSettings::new(Callee::NoAnswer)
 }
 
 /// A file that lasts as long as this does.
@@ -108,6 +124,7 @@ impl Pair {
         let listeners = sonic_worker::Listeners { grpc: loopback().await?, admin: loopback().await? };
         let worker_url = url(&listeners.grpc)?;
         let worker_admin = url(&listeners.admin)?;
+        let rest_listener = loopback().await?;
         let mut environment = vec![
             ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", format!("https://{}", bedrock.address())),
             ("AWS_CA_BUNDLE", ca_file.0.display().to_string()),
@@ -117,6 +134,10 @@ impl Pair {
             ("TWILIO_ACCOUNT_SID", Account::default().account_sid),
             ("OFFHOOK_TICKET_KEY", TICKET_KEY.to_owned()),
             ("SIP_ENDPOINT", SIP_ENDPOINT.to_owned()),
+            ("TWILIO_API_BASE_URL", url(&rest_listener)?),
+            ("TWILIO_API_SID", settings.rest.api_key.sid.clone()),
+            ("TWILIO_API_SECRET", settings.rest.api_key.secret.clone()),
+            ("TWILIO_FROM_NUMBER", FROM_NUMBER.to_owned()),
         ];
         environment.extend(regions);
         environment.extend(renewal(settings.bedrock.session_limit()));
@@ -138,11 +159,13 @@ impl Pair {
 
         let public_url = Url::parse(PUBLIC_URL).expect("the lab's own URL is one");
         let twilio = Twilio::new(twilio::Settings::new(edge_address, &public_url), Clock, entropy);
+        let rest = RestServer::start(rest_listener, twilio.clone(), settings.rest)?;
         let admin_urls = [edge_admin, worker_admin];
         Ok(Self {
             bedrock,
             second_bedrock,
             twilio,
+            rest,
             edge_address,
             worker_url,
             admin_urls,

@@ -52,6 +52,11 @@ sid!(
     "CA"
 );
 sid!(
+    /// Names an API key: `SK…`. Its secret is another matter.
+    ApiKeySid,
+    "SK"
+);
+sid!(
     /// Names a media stream, and so one leg of a call: `MZ…`.
     StreamSid,
     "MZ"

@@ -4,7 +4,7 @@ use offhook_hosting::telemetry::Telemetry;
 use phone_lab::{
     bedrock::{self, Pace, Server, SessionReport},
     oracle::continuity::Continuity,
-    pair::{Pair, Settings},
+    pair::{Pair, Settings, nobody_picks_up},
     play::{self, Stage},
     report::Call,
     scenario::Scenario,
@@ -49,7 +49,7 @@ pub(crate) async fn play(scenario: Scenario, environment: &[(&'static str, &str)
     let settings = bedrock::Settings { pace: Pace::new(PACE).unwrap(), ..bedrock::Settings::default() };
     let (bedrock, second_bedrock) = (scenario.bedrock(settings.clone()), scenario.second_bedrock(settings));
     let environment = environment.iter().map(|&(name, value)| (name, value.to_owned())).collect();
-    let settings = Settings { bedrock, second_bedrock, environment, seed };
+    let settings = Settings { bedrock, second_bedrock, environment, rest: nobody_picks_up(), seed };
     let pair = Pair::start(settings, Arc::new(Telemetry::for_metrics("continuity"))).await.unwrap();
     let stage = Stage { twilio: pair.twilio.clone(), models: pair.models(), live: false, out: None };
     let call = play::place(&stage, "continuity", &scenario.calls[0]).await.unwrap();

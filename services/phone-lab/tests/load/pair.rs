@@ -6,7 +6,7 @@ use offhook_hosting::telemetry::Telemetry;
 use phone_lab::{
     bedrock,
     load::{self, Ears, Hears, Load},
-    pair::{Pair, Settings},
+    pair::{Pair, Settings, nobody_picks_up},
     twilio::{self, url::Url},
 };
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,8 @@ async fn five_calls_of_two_seconds_lose_no_frame_either_way_and_are_interrupted(
     let ears = Ears::new(CALLS, load::frames_in(LENGTH));
     let bedrock =
         bedrock::Settings { echo: Some(Arc::new(ears.clone())), keep_audio: false, ..bedrock::Settings::default() };
-    let settings = Settings { bedrock, second_bedrock: None, environment: Vec::new(), seed: 1 };
+    let settings =
+        Settings { bedrock, second_bedrock: None, environment: Vec::new(), rest: nobody_picks_up(), seed: 1 };
     let pair = Pair::start(settings, Arc::new(Telemetry::for_metrics("load"))).await.unwrap();
     let url = Url::parse("https://voice.example.test").unwrap();
     let load = Load {

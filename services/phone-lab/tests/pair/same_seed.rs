@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use phone_lab::{
     bedrock::{self, Fault, Pace},
-    pair::{Pair, Settings},
+    pair::{Pair, Settings, nobody_picks_up},
     play::{self, Stage},
     scenario::Scenario,
 };
@@ -43,7 +43,7 @@ async fn run(seed: u64) -> (Wires, Vec<Vec<String>>) {
         fault_probability: "0.2".parse().unwrap(),
         ..bedrock::Settings::default()
     };
-    let settings = Settings { bedrock, second_bedrock: None, environment: Vec::new(), seed };
+    let settings = Settings { bedrock, second_bedrock: None, environment: Vec::new(), rest: nobody_picks_up(), seed };
     let pair = Pair::start(settings, telemetry()).await.unwrap();
     let stage = Stage { twilio: pair.twilio.clone(), models: pair.models(), live: false, out: None };
     let (mut wires, mut ends) = (Vec::new(), Vec::new());

@@ -5,7 +5,7 @@ use offhook_proto::voice::v1::{CallRecord, GetRequest, calls_client::CallsClient
 use phone_lab::{
     bedrock::{self, Pace, Script, SessionReport},
     oracle,
-    pair::{Pair, Settings},
+    pair::{Pair, Settings, nobody_picks_up},
     twilio::{CallOptions, CallReport, CallerScript},
 };
 use tokio::task::JoinHandle;
@@ -28,7 +28,7 @@ pub(crate) async fn start(bedrock: bedrock::Settings) -> Pair {
 
 /// Same, with more in its environment.
 pub(crate) async fn start_with(bedrock: bedrock::Settings, environment: Vec<(&'static str, String)>) -> Pair {
-    let settings = Settings { bedrock, second_bedrock: None, environment, seed: 1 };
+    let settings = Settings { bedrock, second_bedrock: None, environment, rest: nobody_picks_up(), seed: 1 };
     Pair::start(settings, telemetry()).await.unwrap()
 }
 
