@@ -2,11 +2,12 @@
 //!
 //! [`leg`] is the state machine of one media stream, [`attach`], [`redirect`] and [`outcome`] its beginning and end; [`playout`] and
 //! [`uplink`] are its two directions of audio, and `played` is how far the caller has heard the agent; [`ticket`] is what
-//! ties a media socket to the webhook that announced it.
+//! ties a media socket to the webhook that announced it, [`placed`] what a call that was placed here takes with it.
 
 pub mod attach;
 pub mod leg;
 pub mod outcome;
+pub mod placed;
 mod played;
 pub mod playout;
 pub mod redirect;
