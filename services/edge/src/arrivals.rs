@@ -35,6 +35,11 @@ impl Arrivals {
         });
     }
 
+    /// How many sockets are due.
+    pub fn count(&self) -> usize {
+        self.0.count()
+    }
+
     /// The socket of `call` is being opened, and counted as live by itself.
     pub fn opened(&self, call: &CallSid) {
         self.0.happened(call);
@@ -60,7 +65,7 @@ mod tests {
         lifecycle.soft_stop().cancel();
         assert_eq!(lifecycle.drain(LONG).await, Drained::Whole);
         assert_eq!(Clock.now() - before, HOLD);
-        assert_eq!(arrivals.0.count(), 0);
+        assert_eq!(arrivals.count(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -85,6 +90,6 @@ mod tests {
         for number in 0..=CAPACITY {
             arrivals.expect(&call(number), &lifecycle);
         }
-        assert_eq!((arrivals.0.count(), lifecycle.tasks().len()), (CAPACITY, CAPACITY));
+        assert_eq!((arrivals.count(), lifecycle.tasks().len()), (CAPACITY, CAPACITY));
     }
 }

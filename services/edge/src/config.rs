@@ -10,6 +10,7 @@ use offhook_hosting::{
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
+    limits::LimitsConfig,
     twilio::{rest::RestConfig, sid::AccountSid},
     worker::WorkerTarget,
 };
@@ -32,6 +33,8 @@ pub struct Config {
     pub twilio: TwilioConfig,
     /// `SONIC_WORKERS`, default `http://127.0.0.1:50051`: the workers, or names that resolve to them.
     pub workers: Vec<WorkerTarget>,
+    /// How much is taken, and from whom.
+    pub limits: LimitsConfig,
     /// `DRAIN_SECONDS`, default `30s`: how long live calls may go on after the first stop signal.
     pub drain: Duration,
     /// Logs, traces and metrics.
@@ -67,6 +70,7 @@ impl Config {
         let public_url = reader.required("PUBLIC_URL", "https://host or https://host:port and nothing after it");
         let twilio = TwilioConfig::read(&mut reader);
         let workers = reader.parsed("SONIC_WORKERS", |list| list.split(',').map(str::parse).collect());
+        let limits = LimitsConfig::read(&mut reader);
         let drain = reader.duration("DRAIN_SECONDS", Duration::from_secs(30));
         let telemetry = TelemetryConfig::read(&mut reader);
         let config = public_url.map(|public_url| Self {
@@ -75,6 +79,7 @@ impl Config {
             public_url,
             twilio,
             workers: workers.unwrap_or_else(|| vec![WorkerTarget::local()]),
+            limits,
             drain,
             telemetry,
         });
@@ -260,6 +265,7 @@ mod tests {
             ("TWILIO_API_SID", "AC1"),
             ("TWILIO_API_BASE_URL", "http://api.twilio.com"),
             ("SONIC_WORKERS", "http://ok:1,worker:2"),
+            ("TRUSTED_PROXIES", "alb"),
             ("DRAIN_SECONDS", "soon"),
             ("LOG_FORMAT", "xml"),
         ]);
@@ -278,6 +284,7 @@ mod tests {
                 "TWILIO_API_SID",
                 "TWILIO_API_BASE_URL",
                 "SONIC_WORKERS",
+                "TRUSTED_PROXIES",
                 "DRAIN_SECONDS",
                 "LOG_FORMAT",
             ]

@@ -7,6 +7,7 @@
 //! - [`twilio`]: the wire's facts, pure: signatures, identifiers, documents, media messages.
 //! - [`call`]: the rules of a leg, pure: tickets, the state machine, both directions of audio.
 //! - `routes`: one file a door. `bridge`: the one task of a leg. [`worker`]: the port to the workers.
+//! - [`public_listener`], [`limits`]: who gets a connection, and how much they may ask for.
 //! - [`config`], [`monitor`]: what is configured, and what is counted.
 //! - [`arrivals`], [`awaited`]: what a draining edge waits for beside open sockets.
 
@@ -14,16 +15,17 @@ pub mod arrivals;
 pub mod awaited;
 pub mod call;
 pub mod config;
+pub mod limits;
 pub mod monitor;
+pub mod public_listener;
 pub mod twilio;
 pub mod worker;
 
 mod bridge;
 mod routes;
 
-use std::{future::IntoFuture, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use axum::serve::ListenerExt;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use offhook_hosting::{
     admin,
@@ -43,6 +45,7 @@ use arrivals::Arrivals;
 use awaited::Farewells;
 use call::{placed::Seals, ticket::Tickets};
 use config::{PublicUrl, SipUri};
+use limits::{Limit, Limits, source::TrustedProxies};
 use monitor::Monitor;
 use twilio::{
     rest::{HttpRest, Rest},
@@ -78,6 +81,8 @@ pub(crate) struct App {
     rest: Option<Arc<dyn Rest>>,
     arrivals: Arrivals,
     farewells: Farewells,
+    limits: Limits,
+    trusted_proxies: TrustedProxies,
     monitor: Monitor,
     lifecycle: Lifecycle,
     clock: Clock,
@@ -98,7 +103,7 @@ pub async fn run(
     clock: Clock,
     mut entropy: Entropy,
 ) -> anyhow::Result<Drained> {
-    let drain = config.drain;
+    let (drain, connections) = (config.drain, config.limits.connections);
     let connect: Connect = Arc::new(|address| Arc::new(GrpcWorker::new(address)) as Arc<dyn Worker>);
     let pool = WorkerPool::new(config.workers.clone(), connect, clock);
     let rest = match &config.twilio.rest {
@@ -109,11 +114,8 @@ pub async fn run(
     let (address, admin_address) = (listeners.public.local_addr()?, listeners.admin.local_addr()?);
     info!(%address, admin.address = %admin_address, public.url = %app.public_url, "edge serves");
     let drained = CancellationToken::new();
-    // Frames are small and each one counts: never wait to fill a packet.
-    let public = listeners.public.tap_io(|socket| drop(socket.set_nodelay(true)));
-    let public = axum::serve(public, routes::router(app.clone()))
-        .with_graceful_shutdown(drained.clone().cancelled_owned())
-        .into_future();
+    let (router, full) = (routes::router(app.clone()), || app.monitor.limited(Limit::Connections));
+    let public = public_listener::serve(listeners.public, router, connections, drained.clone(), full);
     let pool = app.clone();
     let has_worker = move || pool.pool.was_populated();
     let admin = admin::serve_when(listeners.admin, telemetry.registry(), lifecycle.clone(), has_worker);
@@ -124,7 +126,7 @@ pub async fn run(
     let how = loop {
         tokio::select! {
             how = &mut drain => break how,
-            end = &mut public => { end?; anyhow::bail!("the public listener ended") }
+            () = &mut public => anyhow::bail!("the public listener ended"),
             // It serves until the hard stop.
             end = &mut admin, if admin_serves => { end?; admin_serves = false; lifecycle.soft_stop().cancel(); }
             never = &mut resolving => match never {}
@@ -148,7 +150,7 @@ impl App {
         clock: Clock,
         mut entropy: Entropy,
     ) -> Self {
-        let Config { public_url, twilio, .. } = config;
+        let Config { public_url, twilio, limits, .. } = config;
         let issuer = entropy.bytes();
         let key = twilio.ticket_key.unwrap_or_else(|| {
             warn!("OFFHOOK_TICKET_KEY is not set: other edges behind the same name will refuse this one's tickets");
@@ -166,6 +168,8 @@ impl App {
             rest,
             arrivals: Arrivals::default(),
             farewells: Farewells::default(),
+            limits: Limits::new(&limits),
+            trusted_proxies: limits.trusted_proxies,
             monitor: Monitor::new(&telemetry.meter("edge")),
             lifecycle,
             clock,

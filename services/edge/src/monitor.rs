@@ -9,7 +9,10 @@ use opentelemetry::{
 };
 use tonic::Code;
 
-use crate::call::{leg::Counts, outcome::Outcome};
+use crate::{
+    call::{leg::Counts, outcome::Outcome},
+    limits::Limit,
+};
 
 /// Seconds. The target is 5 ms at the 99th percentile, so that is where the buckets are fine.
 const HUSH_BUCKETS: [f64; 10] = [0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 1.0];
@@ -49,6 +52,7 @@ pub struct Monitor {
     legs_ended: Counter<u64>,
     webhooks: Counter<u64>,
     refused: Counter<u64>,
+    limited: Counter<u64>,
     caller_frames_dropped: Counter<u64>,
     caller_keys_dropped: Counter<u64>,
     agent_slices_dropped: Counter<u64>,
@@ -68,6 +72,10 @@ impl Monitor {
             legs_ended: counter("edge.legs.ended", "media sockets that ended, by reason"),
             webhooks: counter("edge.webhooks", "requests of Twilio, by route and status"),
             refused: counter("edge.requests.refused", "requests not proven to be Twilio's, by reason"),
+            limited: counter(
+                "edge.limited",
+                "connections, requests and calls turned away, by the limit they were over",
+            ),
             caller_frames_dropped: counter("edge.caller.frames.dropped", "caller audio the worker took too late"),
             caller_keys_dropped: counter("edge.caller.keys.dropped", "caller's keys the worker took too late"),
             agent_slices_dropped: counter("edge.agent.slices.dropped", "agent audio that came or went too late"),
@@ -104,6 +112,11 @@ impl Monitor {
     /// A request was not proven to be Twilio's.
     pub fn refused(&self, reason: &'static str) {
         self.refused.add(1, &[KeyValue::new("reason", reason)]);
+    }
+
+    /// Somebody was turned away because a limit is reached.
+    pub fn limited(&self, limit: Limit) {
+        self.limited.add(1, &[KeyValue::new("limit", limit.label())]);
     }
 
     /// A leg reports what it counted.

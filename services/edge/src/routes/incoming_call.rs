@@ -13,8 +13,9 @@ use super::webhook::{Webhook, twiml};
 use crate::{
     App,
     call::ticket::Claims,
+    limits::Limit,
     monitor::Route,
-    twilio::twiml::{APOLOGY, ConnectStream, farewell},
+    twilio::twiml::{APOLOGY, ConnectStream, busy, farewell},
 };
 
 /// Answers Twilio's question what to do with a new call.
@@ -36,6 +37,11 @@ async fn document(app: &App, webhook: &Webhook) -> String {
     span.record("call.sid", webhook.call.as_str());
     // Taken before looking, so that a drain which begins in between waits for the socket of this call.
     let _live = app.lifecycle.tasks().token();
+    if let Err(limit) = within_limits(app, webhook) {
+        app.monitor.limited(limit);
+        info!(call.sid = %webhook.call, limit = limit.label(), "call turned away: too many");
+        return busy();
+    }
     if app.lifecycle.is_draining() {
         info!(call.sid = %webhook.call, "call turned away: draining");
         return farewell(APOLOGY);
@@ -62,4 +68,13 @@ async fn document(app: &App, webhook: &Webhook) -> String {
         parameters: given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
     }
     .to_twiml()
+}
+
+/// Counts a call that arrives. One that was answered before is let through, whatever it comes back for.
+fn within_limits(app: &App, webhook: &Webhook) -> Result<(), Limit> {
+    let given = |name| webhook.parameter(name).unwrap_or_default();
+    if given("CallStatus") != "ringing" || given("Direction") != "inbound" {
+        return Ok(());
+    }
+    app.limits.call(given("From"), given("To"), app.arrivals.count(), app.clock.now())
 }

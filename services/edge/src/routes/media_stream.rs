@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use tracing::warn;
 
 use super::webhook::signature_of;
-use crate::{App, bridge, monitor::Route};
+use crate::{App, bridge, limits::Limit, monitor::Route};
 
 /// Twilio's messages are some 350 bytes long.
 const MESSAGE_LIMIT: usize = 64 * 1024;
@@ -55,6 +55,11 @@ fn upgraded(
         Ok(admitted) => admitted,
         Err(bad) => return forbidden(app, bad.label()),
     };
+    // Only now: sockets that nobody has a ticket for take no place.
+    let Some(counted) = app.limits.open_socket() else {
+        app.monitor.limited(Limit::MediaSockets);
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
     // Taken now, so that a drain which begins before the handshake ends waits for this leg as well.
     let live = app.lifecycle.tasks().token();
     app.arrivals.opened(&admitted.claims.call);
@@ -63,7 +68,7 @@ fn upgraded(
     let sized = limited.read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
     sized.on_upgrade(async move |socket: WebSocket| {
         bridge::serve(app, socket, admitted).await;
-        drop(live);
+        drop((live, counted));
     })
 }
 

@@ -1,5 +1,6 @@
 //! The public doors, one file each.
 
+mod guard;
 mod incoming_call;
 mod media_stream;
 mod stream_ended;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
+    middleware,
     routing::{get, post},
 };
 
@@ -22,12 +24,14 @@ const BODY_LIMIT: usize = 64 * 1024;
 /// All public routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/", get(|| async { "offhook edge\n" }))
         .route("/incoming-call", get(incoming_call::answer).post(incoming_call::answer))
         .route("/stream-ended", get(stream_ended::answer).post(stream_ended::answer))
         .route("/transfer-result", get(transfer_result::answer).post(transfer_result::answer))
         .route("/failover", post(stream_ended::fail_over))
         .route("/media-stream/{ticket}", get(media_stream::open))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .route_layer(middleware::from_fn_with_state(app.clone(), guard::watch))
+        // After the layer: load balancers ask it for their health checks.
+        .route("/", get(|| async { "offhook edge\n" }))
         .with_state(app)
 }

@@ -1,7 +1,8 @@
 //! The documents Twilio is answered with.
 //!
-//! A document never leaves a call hanging: whatever happens to its first verb, it ends in `<Hangup/>`. A `<Pause>` there
-//! would keep the caller on a silent line. No document comes near Twilio's limit of 64 kB.
+//! A document never leaves a call hanging: whatever happens to its first verb, it ends in `<Hangup/>`, or is `<Reject>`
+//! and nothing else. A `<Pause>` there would keep the caller on a silent line. No document comes near Twilio's limit of
+//! 64 kB.
 //!
 //! [`dial`] hands a call to a human, [`whisper`] asks them whether they take it.
 
@@ -72,6 +73,14 @@ pub fn farewell(sentence: &str) -> String {
     response(|out| {
         say(out, sentence)?;
         hang_up(out)
+    })
+}
+
+/// Does not answer the call: the caller hears the busy tone, and nothing is billed (Twilio docs, `<Reject>`).
+pub fn busy() -> String {
+    response(|out| {
+        out.create_element("Reject").with_attribute(("reason", "busy")).write_empty()?;
+        Ok(())
     })
 }
 

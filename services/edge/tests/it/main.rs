@@ -4,6 +4,7 @@
 
 mod support;
 
+mod door;
 mod drain;
 mod media;
 mod process;

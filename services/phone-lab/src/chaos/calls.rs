@@ -103,7 +103,7 @@ fn script(call: u32, length: Duration) -> CallerScript {
     });
     let steps = std::iter::once(Step::Listen(QUIET)).chain(say).chain([Step::Wait(LINGER), Step::HangUp]).collect();
     CallerScript {
-        from: "+15550100001".into(),
+        from: format!("+1555{call:07}"),
         to: "+15550100100".into(),
         patience: PATIENCE,
         steps,
