@@ -69,10 +69,9 @@ pub async fn run(
         clock,
     };
     let (questions, live_calls) = (Questions::default(), LiveCalls::default());
-    let store = Arc::clone(&services.store);
-    let calls = CallsService::new(store, questions.clone(), live_calls.clone(), places.clone(), lifecycle.clone());
     let agent = Arc::new(Agent::demo());
     let worker = Worker { services, agent, places, questions, live_calls, lifecycle: lifecycle.clone(), entropy };
+    let calls = CallsService::new(&worker);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ConversationsServer<ConversationsService>>().await;
     health.set_serving::<CallsServer<CallsService>>().await;

@@ -1,11 +1,16 @@
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
-use super::CallRecord;
+use tokio::sync::Mutex;
+use tracing::warn;
+
+use super::{CallRecord, CallSid, CallStore};
 
 /// Leaves each ended call as one JSON file, `<CallSid>.json`, readable by its owner only: it holds what was said.
 #[derive(Clone, Debug)]
 pub struct RecordFiles {
     folder: PathBuf,
+    /// One at a time, so that the last one written is the newest.
+    writing: Arc<Mutex<()>>,
 }
 
 impl RecordFiles {
@@ -17,14 +22,24 @@ impl RecordFiles {
         std::fs::create_dir_all(&folder)?;
         let probe = folder.join(".writable");
         std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(probe))?;
-        Ok(Self { folder })
+        Ok(Self { folder, writing: Arc::default() })
     }
 
-    /// Writes the record whole or not at all, over an earlier one of the same call.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub async fn write(&self, record: &CallRecord) -> io::Result<()> {
+    /// Writes the call's record as it stands, whole or not at all, over an earlier one. What goes wrong is logged.
+    pub async fn write(&self, store: &dyn CallStore, call: &CallSid) {
+        let _one_at_a_time = self.writing.lock().await;
+        match store.record(call).await {
+            Ok(Some(record)) => {
+                if let Err(error) = self.write_record(&record).await {
+                    warn!(%error, "the call's record could not be written to its file");
+                }
+            }
+            Ok(None) => warn!("the call's record is gone before it could be written to its file"),
+            Err(error) => warn!(%error, "the call's record could not be read"),
+        }
+    }
+
+    async fn write_record(&self, record: &CallRecord) -> io::Result<()> {
         // A CallSid is letters and digits only, so it names a file in this folder and nothing else.
         let path = self.folder.join(format!("{}.json", record.call_sid));
         let unfinished = path.with_extension("json.part");

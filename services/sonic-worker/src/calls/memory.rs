@@ -6,12 +6,14 @@ use std::{
 
 use offhook_hosting::clock::Clock;
 
-use super::{CallRecord, CallSid, CallStore, Entry, StoreError, StoreFuture};
+use super::{Begun, CallRecord, CallSid, CallStore, Entry, NextStep, StoreError, StoreFuture};
 
 /// How long an ended call can still be asked for.
 const KEEP_ENDED: Duration = Duration::from_secs(600);
+/// How long a call is kept that goes on without a leg, such as with a human: as long as Twilio lets calls last.
+const KEEP_GOING_ON: Duration = Duration::from_secs(4 * 3_600);
 
-/// Keeps records in this process's memory: live calls, and ended ones for ten minutes. Gone with the process.
+/// Keeps records in this process's memory: calls while they last, and ended ones for ten minutes. Gone with the process.
 #[derive(Debug)]
 pub struct MemoryStore {
     clock: Clock,
@@ -21,7 +23,23 @@ pub struct MemoryStore {
 #[derive(Debug)]
 struct Kept {
     record: CallRecord,
-    ended: Option<Instant>,
+    /// When something was last added.
+    changed: Instant,
+}
+
+impl Kept {
+    /// For how long after the last change; `None`: as long as the leg lasts.
+    fn keep_for(&self) -> Option<Duration> {
+        let goes_on = match self.record.next_step {
+            NextStep::HangUp { .. } => !self.record.has_begun(),
+            NextStep::Transfer { .. } | NextStep::SendDigits { .. } | NextStep::Reattach => true,
+        };
+        match (self.record.is_live(), goes_on && !self.record.is_over()) {
+            (true, _) => None,
+            (false, true) => Some(KEEP_GOING_ON),
+            (false, false) => Some(KEEP_ENDED),
+        }
+    }
 }
 
 impl MemoryStore {
@@ -35,31 +53,27 @@ impl MemoryStore {
     fn calls(&self) -> MutexGuard<'_, HashMap<CallSid, Kept>> {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
-        calls.retain(|_, kept| kept.ended.is_none_or(|ended| now.duration_since(ended) < KEEP_ENDED));
+        calls.retain(|_, kept| kept.keep_for().is_none_or(|keep| now.duration_since(kept.changed) < keep));
         calls
     }
 }
 
 impl CallStore for MemoryStore {
-    fn begin(&self, call: CallRecord) -> StoreFuture<()> {
+    fn begin(&self, leg: CallRecord) -> StoreFuture<Begun> {
         let mut calls = self.calls();
-        let next_step = call.next_step.clone();
-        let kept = calls.entry(call.call_sid.clone()).or_insert(Kept { record: call, ended: None });
-        kept.ended = None;
-        // What was decided on an earlier leg has been done.
-        kept.record.next_step = next_step;
-        kept.record.ended_at = None;
-        kept.record.outcome = None;
-        Box::pin(std::future::ready(Ok(())))
+        let before = calls.get(&leg.call_sid).map(|kept| kept.record.clone());
+        let changed = self.clock.now();
+        let kept = calls.entry(leg.call_sid.clone()).or_insert_with(|| Kept { record: leg.clone(), changed });
+        kept.changed = changed;
+        let leg = kept.record.begin_leg(leg);
+        Box::pin(std::future::ready(Ok(Begun { leg, before })))
     }
 
     fn append(&self, call: CallSid, entry: Entry) -> StoreFuture<()> {
         let now = self.clock.now();
         let applied = match self.calls().get_mut(&call) {
             Some(kept) => {
-                if matches!(entry, Entry::Ended { .. }) {
-                    kept.ended = Some(now);
-                }
+                kept.changed = now;
                 kept.record.apply(entry);
                 Ok(())
             }
@@ -80,30 +94,23 @@ mod tests {
 
     use super::*;
     use crate::{
-        calls::{Direction, NextStep, Outcome},
+        calls::{CallStatus, Direction, LegNo, Outcome, Report},
         nova::Usage,
-        prices::{Cost, Prices},
+        prices::Prices,
     };
 
     fn record() -> CallRecord {
-        CallRecord {
-            call_sid: CallSid::try_from(format!("CA{}", "0".repeat(32))).unwrap(),
-            agent: "demo".into(),
-            direction: Direction::Inbound,
-            started_at: Timestamp::UNIX_EPOCH,
-            ended_at: None,
-            outcome: None,
-            turns: Vec::new(),
-            tools: Vec::new(),
-            usage: Usage::default(),
-            cost_usd: Cost::default(),
-            next_step: NextStep::HangUp { say: None },
-        }
+        let call_sid = CallSid::try_from(format!("CA{}", "0".repeat(32))).unwrap();
+        let hang_up = NextStep::HangUp { say: None };
+        CallRecord::new(call_sid, "demo".into(), Direction::Inbound, Timestamp::UNIX_EPOCH, hang_up)
     }
 
-    fn ended() -> Entry {
-        let next_step = NextStep::HangUp { say: None };
-        Entry::Ended { at: Timestamp::UNIX_EPOCH, outcome: Outcome::CallerHungUp, next_step }
+    fn ended(leg: LegNo, outcome: Outcome, next_step: NextStep) -> Entry {
+        Entry::Ended { leg, at: Timestamp::UNIX_EPOCH, outcome, next_step }
+    }
+
+    fn hung_up(leg: LegNo) -> Entry {
+        ended(leg, Outcome::CallerHungUp, NextStep::HangUp { say: None })
     }
 
     fn used(input_text_tokens: u64) -> Entry {
@@ -116,7 +123,7 @@ mod tests {
         let (store, call) = (MemoryStore::new(Clock), record());
         store.begin(call.clone()).await.unwrap();
         tokio::time::advance(KEEP_ENDED * 2).await;
-        store.append(call.call_sid.clone(), ended()).await.unwrap();
+        store.append(call.call_sid.clone(), hung_up(LegNo::FIRST)).await.unwrap();
         // The tokens of a session are known only after its end.
         store.append(call.call_sid.clone(), used(0)).await.unwrap();
         tokio::time::advance(KEEP_ENDED - Duration::from_secs(1)).await;
@@ -130,9 +137,9 @@ mod tests {
     async fn a_second_leg_goes_on_with_the_record_of_the_first() {
         let (store, call) = (MemoryStore::new(Clock), record());
         for _ in 0..2 {
-            store.begin(call.clone()).await.unwrap();
+            let leg = store.begin(call.clone()).await.unwrap().leg;
             store.append(call.call_sid.clone(), used(500_000)).await.unwrap();
-            store.append(call.call_sid.clone(), ended()).await.unwrap();
+            store.append(call.call_sid.clone(), hung_up(leg)).await.unwrap();
         }
         let both = store.record(&call.call_sid).await.unwrap().unwrap();
         assert_eq!((both.usage.input_text_tokens, both.cost_usd.to_string().as_str()), (1_000_000, "0.330000"));
@@ -143,6 +150,38 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_call_takes_no_entries() {
-        assert!(MemoryStore::new(Clock).append(record().call_sid, ended()).await.is_err());
+        assert!(MemoryStore::new(Clock).append(record().call_sid, used(1)).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_with_a_human_is_kept_for_as_long_as_calls_last_or_until_twilio_says_that_it_is_over() {
+        let (store, call) = (MemoryStore::new(Clock), record());
+        let sid = call.call_sid.clone();
+        let leg = store.begin(call).await.unwrap().leg;
+        let transfer = NextStep::Transfer { reason: None, say: None };
+        store.append(sid.clone(), ended(leg, Outcome::Transferred, transfer)).await.unwrap();
+        tokio::time::advance(KEEP_GOING_ON - Duration::from_secs(1)).await;
+        assert!(store.record(&sid).await.unwrap().is_some());
+        let status = CallStatus::from("completed".to_owned());
+        let report = Report::Progress { status, sequence_number: None, duration_s: None, sip_response_code: None };
+        let reported = Entry::Reported { at: Timestamp::UNIX_EPOCH, report };
+        store.append(sid.clone(), reported).await.unwrap();
+        tokio::time::advance(KEEP_ENDED - Duration::from_secs(1)).await;
+        assert!(store.record(&sid).await.unwrap().is_some());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(store.record(&sid).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_leg_that_a_newer_one_has_followed_does_not_end_the_call() {
+        let (store, call) = (MemoryStore::new(Clock), record());
+        let first = store.begin(call.clone()).await.unwrap();
+        assert!(first.before.is_none());
+        let second = store.begin(call.clone()).await.unwrap();
+        assert!(second.before.is_some_and(|before| before.is_live()));
+        store.append(call.call_sid.clone(), hung_up(first.leg)).await.unwrap();
+        assert!(store.record(&call.call_sid).await.unwrap().unwrap().is_live());
+        store.append(call.call_sid.clone(), hung_up(second.leg)).await.unwrap();
+        assert_eq!(store.record(&call.call_sid).await.unwrap().unwrap().outcome, Some(Outcome::CallerHungUp));
     }
 }

@@ -1,9 +1,13 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use jiff::Timestamp;
-use serde::{Serialize, Serializer};
-use serde_json::Value;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
+use super::{
+    Digits, NextStep, Outcome, ToolRun, Turn,
+    report::{AnsweredBy, CallStatus, Recording, Report, StreamError, TransferEnded},
+    turn::{milliseconds, milliseconds_or_none},
+};
 use crate::{nova::Usage, prices::Cost};
 
 /// Twilio's name of a call: `CA` and 32 hexadecimal digits.
@@ -75,6 +79,73 @@ pub struct CallRecord {
     pub cost_usd: Cost,
     /// What Twilio is told when it asks for more TwiML.
     pub next_step: NextStep,
+    /// Who is on the phone, as Twilio says it.
+    #[serde(skip)]
+    pub caller: Option<Party>,
+    /// What Twilio last said of the call itself.
+    pub call_status: Option<CallStatus>,
+    /// Seconds, as Twilio counts them.
+    pub call_duration_s: Option<u32>,
+    /// Of the SIP answer that ended the call.
+    pub call_sip_response_code: Option<u32>,
+    /// Who took a call that was placed, as far as Twilio could tell.
+    pub answered_by: Option<AnsweredBy>,
+    /// Attempts to hand the call to a human that have ended, in order.
+    pub transfers: Vec<TransferEnded>,
+    /// Recordings, each as last reported.
+    pub recordings: Vec<Recording>,
+    /// What Twilio reported to have gone wrong with media streams, in order.
+    pub stream_errors: Vec<StreamError>,
+    /// How far the call has come.
+    #[serde(skip)]
+    pub(super) progress: Progress,
+}
+
+/// Somebody's number or address on the telephone, which shows itself in no log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Party(String);
+
+impl Party {
+    /// As Twilio says it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Party {
+    fn from(party: String) -> Self {
+        Self(party)
+    }
+}
+
+impl fmt::Debug for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Party")
+    }
+}
+
+/// What a record has to know about its legs and reports to take in what comes next.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Progress {
+    /// How many legs have begun.
+    legs: u32,
+    /// When the last one did.
+    began_at: Timestamp,
+    /// How long all those that have ended took.
+    took: SignedDuration,
+    /// Transfers that had ended before the last leg did.
+    transfers: usize,
+    /// Of the report that `call_status` is from.
+    pub(super) sequence_number: Option<u32>,
+}
+
+/// Names a leg of a call: the first is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LegNo(u32);
+
+impl LegNo {
+    /// The leg with which every call begins.
+    pub const FIRST: Self = Self(1);
 }
 
 /// One addition to a record.
@@ -91,8 +162,10 @@ pub enum Entry {
         /// What they cost.
         cost: Cost,
     },
-    /// The conversation is over.
+    /// The conversation is over, for all that this leg knows.
     Ended {
+        /// Which.
+        leg: LegNo,
         /// When.
         at: Timestamp,
         /// How.
@@ -100,9 +173,58 @@ pub enum Entry {
         /// What comes next for the caller.
         next_step: NextStep,
     },
+    /// Twilio said something of the call.
+    Reported {
+        /// When.
+        at: Timestamp,
+        /// What.
+        report: Report,
+    },
 }
 
 impl CallRecord {
+    /// A call of which nothing is known yet, and no leg has begun.
+    pub fn new(call_sid: CallSid, agent: String, direction: Direction, at: Timestamp, next_step: NextStep) -> Self {
+        Self {
+            call_sid,
+            agent,
+            direction,
+            started_at: at,
+            ended_at: None,
+            outcome: None,
+            turns: Vec::new(),
+            tools: Vec::new(),
+            usage: Usage::default(),
+            cost_usd: Cost::default(),
+            next_step,
+            caller: None,
+            call_status: None,
+            call_duration_s: None,
+            call_sip_response_code: None,
+            answered_by: None,
+            transfers: Vec::new(),
+            recordings: Vec::new(),
+            stream_errors: Vec::new(),
+            progress: Progress::default(),
+        }
+    }
+
+    /// Another leg begins, as `leg` tells of it. The call is live again, unless Twilio said that it is over.
+    pub fn begin_leg(&mut self, leg: Self) -> LegNo {
+        let Progress { legs, began_at, .. } = &mut self.progress;
+        (*legs, *began_at) = (*legs + 1, leg.started_at);
+        let number = LegNo(*legs);
+        if number == LegNo::FIRST {
+            (self.started_at, self.agent) = (leg.started_at, leg.agent);
+        }
+        self.caller = leg.caller.or(self.caller.take());
+        if !self.is_over() {
+            // What was decided on an earlier leg has been done.
+            (self.next_step, self.ended_at, self.outcome) = (leg.next_step, None, None);
+        }
+        number
+    }
+
     /// Adds an entry.
     pub fn apply(&mut self, entry: Entry) {
         match entry {
@@ -112,175 +234,84 @@ impl CallRecord {
                 self.usage += usage;
                 self.cost_usd += cost;
             }
-            Entry::Ended { at, outcome, next_step } => {
-                self.ended_at = Some(at);
-                self.outcome = Some(outcome);
-                self.next_step = next_step;
-            }
+            Entry::Ended { leg, at, outcome, next_step } => self.end_leg(leg, at, outcome, next_step),
+            Entry::Reported { at, report } => self.take_in(report, at),
         }
     }
-}
 
-/// Who said something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Speaker {
-    /// The person on the phone.
-    Caller,
-    /// The model.
-    Agent,
-    /// Nobody on the phone: what the model was told from elsewhere.
-    System,
-}
-
-/// How something was said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TurnKind {
-    /// Aloud.
-    Speech,
-    /// With the keys of the telephone.
-    Digits,
-    /// In writing, to the model alone.
-    Note,
-}
-
-/// Something that was said.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Turn {
-    /// By whom.
-    pub speaker: Speaker,
-    /// In which way.
-    pub kind: TurnKind,
-    /// The caller's words as the model recognised them or the keys as they were pressed, the note as it was given, or the
-    /// agent's words as it planned to speak them: whole, also when the caller interrupted.
-    pub text: String,
-    /// How much of the agent's text the caller heard, as far as is known: its first words, or all. `None` for turns of
-    /// others.
-    pub heard: Option<String>,
-    /// When: the caller's words were recognised or keys complete, the model was told, or the agent's audio began.
-    #[serde(serialize_with = "milliseconds")]
-    pub at: Timestamp,
-    /// The caller interrupted this turn of the agent before hearing all of it.
-    pub interrupted: bool,
-    /// When the caller stopped hearing it before it was over: interrupted it, or was no longer on the line.
-    #[serde(serialize_with = "milliseconds_or_none")]
-    pub cut_at: Option<Timestamp>,
-    /// How long the caller waited for this turn of the agent; `None` for turns that answer nothing, and for those that
-    /// nobody heard as far as is known.
-    pub latency: Option<Latency>,
-}
-
-impl Turn {
-    /// A turn that answers nothing and was not cut, of somebody who is heard at once.
-    pub(crate) fn plain(speaker: Speaker, kind: TurnKind, text: String, at: Timestamp) -> Self {
-        Self { speaker, kind, text, heard: None, at, interrupted: false, cut_at: None, latency: None }
+    /// A leg is over. One that a newer leg has followed says nothing about the call any more.
+    fn end_leg(&mut self, leg: LegNo, at: Timestamp, outcome: Outcome, next_step: NextStep) {
+        if leg != LegNo(self.progress.legs) {
+            return;
+        }
+        self.progress.took += at.duration_since(self.progress.began_at);
+        self.progress.transfers = self.transfers.len();
+        self.end(at, outcome);
+        self.next_step = if self.is_over() { NextStep::HangUp { say: None } } else { next_step };
     }
-}
 
-/// How long a caller waited for an answer, as the caller felt it. The parts add up to the whole, without what is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Latency {
-    /// From the caller's last sound or key, or where that is not known from the recognised words, to the first sample of
-    /// the answer that was played.
-    pub total_ms: u32,
-    /// From there until the caller's words were recognised or keys complete. `None`: the last sound is not known.
-    pub endpointing_ms: Option<u32>,
-    /// From then to the model's first audio, without the time of tools.
-    pub model_ms: u32,
-    /// In the same time, for as long as a tool ran.
-    pub tool_ms: u32,
-    /// From the model's first audio until it was played: ours, the edge's and the telephone network's.
-    pub own_ms: u32,
-}
+    /// The conversation ended so.
+    pub(super) fn end(&mut self, at: Timestamp, outcome: Outcome) {
+        (self.ended_at, self.outcome) = (Some(at), Some(outcome));
+        self.reconcile();
+    }
 
-/// A use of a tool.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ToolRun {
-    /// Which tool.
-    pub name: String,
-    /// As the model sent it.
-    pub input: Value,
-    /// As the model was told; `None` when the call ended first.
-    pub result: Option<Value>,
-    /// When the model asked.
-    #[serde(serialize_with = "milliseconds")]
-    pub started_at: Timestamp,
-    /// Until the result, or the end of the call.
-    pub duration_ms: u32,
-}
-
-/// How a conversation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// The caller hung up.
-    CallerHungUp,
-    /// The agent said goodbye and hung up.
-    AgentHungUp,
-    /// The agent asked for a human.
-    Transferred,
-    /// The caller did not answer any more.
-    CallerSilent,
-    /// The call was as long as it may be.
-    TimeUp,
-    /// The model took no session.
-    ModelRefused,
-    /// The model's session broke.
-    ModelFailed,
-    /// The phone's audio went away without a hang-up.
-    ConnectionLost,
-    /// The phone's side broke its protocol.
-    ProtocolError,
-    /// The edge or this worker had to stop.
-    Stopped,
-}
-
-impl Outcome {
-    /// The stable word for it, as in records and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CallerHungUp => "caller_hung_up",
-            Self::AgentHungUp => "agent_hung_up",
-            Self::Transferred => "transferred",
-            Self::CallerSilent => "caller_silent",
-            Self::TimeUp => "time_up",
-            Self::ModelRefused => "model_refused",
-            Self::ModelFailed => "model_failed",
-            Self::ConnectionLost => "connection_lost",
-            Self::ProtocolError => "protocol_error",
-            Self::Stopped => "stopped",
+    /// What is known of the call may say more about its end than what ended the conversation.
+    pub(super) fn reconcile(&mut self) {
+        if self.outcome == Some(Outcome::DigitsSent) && self.is_over() {
+            self.outcome = Some(Outcome::CallerHungUp);
+        }
+        let is_machine = self.answered_by.as_ref().is_some_and(AnsweredBy::is_machine);
+        if self.outcome == Some(Outcome::CallerHungUp) && is_machine {
+            self.outcome = Some(Outcome::AnsweringMachine);
         }
     }
-}
 
-/// What Twilio does after the media stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NextStep {
-    /// End the call.
-    HangUp {
-        /// A last sentence for the caller.
-        say: Option<String>,
-    },
-    /// Hand it to a human.
-    Transfer {
-        /// Why; the human is not told yet.
-        reason: Option<String>,
-        /// A sentence for the caller before the human's phone rings.
-        say: Option<String>,
-    },
-}
-
-fn milliseconds<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{at:.3}"))
-}
-
-fn milliseconds_or_none<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => milliseconds(at, serializer),
-        None => serializer.serialize_none(),
+    /// Whether Twilio said that the call is over: then it is, whatever else happens.
+    pub fn is_over(&self) -> bool {
+        self.call_status.as_ref().is_some_and(CallStatus::is_over)
     }
+
+    /// Whether the line is closed, so that Twilio asks for nothing more.
+    pub fn has_hung_up(&self) -> bool {
+        self.is_over() || matches!(self.outcome, Some(Outcome::CallerHungUp | Outcome::AnsweringMachine))
+    }
+
+    /// Whether a leg is up.
+    pub fn is_live(&self) -> bool {
+        self.has_begun() && self.outcome.is_none()
+    }
+
+    /// Whether there was ever a leg.
+    pub fn has_begun(&self) -> bool {
+        self.progress.legs > 0
+    }
+
+    /// How long all legs that have ended took.
+    pub fn talked(&self) -> Duration {
+        self.progress.took.try_into().unwrap_or_default()
+    }
+
+    /// What happened on the line since the last leg, before another one begins; `None` if there was none.
+    pub fn since_last_leg(&self) -> Option<Since> {
+        let ended = self.transfers.get(self.progress.transfers..).and_then(<[_]>::last).cloned();
+        self.has_begun().then(|| match (ended, &self.next_step) {
+            (ended @ Some(_), _) | (ended, NextStep::Transfer { .. }) => Since::Transferred(ended),
+            (None, NextStep::SendDigits { digits }) => Since::DigitsSent(digits.clone()),
+            (None, NextStep::Reattach | NextStep::HangUp { .. }) => Since::Interrupted,
+        })
+    }
+}
+
+/// What happened on the line between two legs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Since {
+    /// The caller was handed to a human, and is back. `None`: nobody said how that went.
+    Transferred(Option<TransferEnded>),
+    /// Keys were played into the line.
+    DigitsSent(Digits),
+    /// Nothing but that the line was away.
+    Interrupted,
 }
 
 #[cfg(test)]

@@ -57,6 +57,11 @@ impl Debt {
         Self { greeting: true, ..Self::default() }
     }
 
+    /// The agent is to answer what no session was told yet.
+    pub(super) fn to_answer() -> Self {
+        Self { words: true, ..Self::default() }
+    }
+
     /// Another session begins to listen, and hears at once what nobody has understood (`unheard`). Whether it is `told`
     /// what it owes.
     pub(super) fn session_begins(&mut self, unheard: bool, told: bool, now: Instant) {

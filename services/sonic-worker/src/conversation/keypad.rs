@@ -98,10 +98,14 @@ impl Pressed {
     }
 }
 
-/// What the model is told of these keys. Single keys, because it reads a row of digits as a number.
+/// What the model is told of these keys.
 pub(super) fn told(keys: &str) -> String {
-    let keys: Vec<String> = keys.chars().map(String::from).collect();
-    format!("The caller pressed {} on the keypad.", keys.join(" "))
+    format!("The caller pressed {} on the keypad.", spaced(keys))
+}
+
+/// Single keys, because the model reads a row of digits as a number.
+pub(super) fn spaced(keys: &str) -> String {
+    keys.chars().map(String::from).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

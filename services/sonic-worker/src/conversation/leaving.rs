@@ -4,8 +4,8 @@ use crate::calls::{NextStep, Outcome};
 
 /// After the agent decided to hang up, it may still say goodbye; this long after its last word it is taken to be done.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// A caller who is handed over hears the next words from Twilio, and should not wait for them.
-const LAST_WORDS_BEFORE_TRANSFER: Duration = Duration::from_millis(500);
+/// A caller who is handed over hears the next words from Twilio, and should not wait for them; a menu waits for its keys.
+const LAST_WORDS_BEFORE_MORE: Duration = Duration::from_millis(500);
 /// How long the agent may take to answer what a caller says after the goodbye.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
 /// However long the goodbye is, the leg ends after this.
@@ -31,7 +31,7 @@ impl Leaving {
         self.done_at = now
             + match self.next_step {
                 NextStep::HangUp { .. } => LAST_WORDS,
-                NextStep::Transfer { .. } => LAST_WORDS_BEFORE_TRANSFER,
+                NextStep::Transfer { .. } | NextStep::SendDigits { .. } | NextStep::Reattach => LAST_WORDS_BEFORE_MORE,
             };
     }
 
@@ -52,12 +52,13 @@ impl Leaving {
         if heard_out { self.done_at.min(self.give_up_at) } else { self.give_up_at }
     }
 
-    /// A decision to hang up does not undo one to hand over.
+    /// A decision to hang up does not undo one to hand over or to send keys, and only one to hand over comes before those.
     pub(super) fn yields_to(&self, next_step: &NextStep) -> bool {
-        matches!(self.next_step, NextStep::HangUp { .. }) || matches!(next_step, NextStep::Transfer { .. })
+        self.is_called_off_by_the_caller() || matches!(next_step, NextStep::Transfer { .. })
     }
 
-    /// A caller who speaks over the goodbye has something left to say; one who asked for a human still wants one.
+    /// A caller who speaks over the goodbye has something left to say; one who asked for a human still wants one, and a menu
+    /// goes on speaking until it has its keys.
     pub(super) fn is_called_off_by_the_caller(&self) -> bool {
         matches!(self.next_step, NextStep::HangUp { .. })
     }
@@ -66,6 +67,7 @@ impl Leaving {
         match self.next_step {
             NextStep::HangUp { .. } => Outcome::AgentHungUp,
             NextStep::Transfer { .. } => Outcome::Transferred,
+            NextStep::SendDigits { .. } | NextStep::Reattach => Outcome::DigitsSent,
         }
     }
 

@@ -152,6 +152,12 @@ impl Conversation {
         self.finish(end.outcome(), end.next_step(&self.agent), now);
     }
 
+    /// The caller is gone, although the leg has not noticed.
+    pub(super) fn handle_call_over(&mut self, now: Instant) {
+        self.turns.cut_off(self.playback.heard(), now);
+        self.finish(Outcome::CallerHungUp, NextStep::HangUp { say: None }, now);
+    }
+
     pub(super) fn speak(&mut self, pcm: &[u8], now: Instant) {
         let mulaw = mulaw::encode_all(pcm);
         self.leaving.iter_mut().for_each(|leaving| leaving.agent_speaks(now));

@@ -34,6 +34,7 @@ mod patience;
 mod playback;
 mod ports;
 mod recovery;
+mod resume;
 mod sessions;
 mod tool_calls;
 mod turns;
@@ -56,12 +57,13 @@ pub use self::{
     keypad::{InvalidKey, Key},
     limits::Limits,
     ports::{Cause, Input, LegEnd, Output, ToolCall},
+    resume::Past,
     sessions::SessionNo,
     turns::CallTime,
 };
 use crate::{
     agent::Agent,
-    calls::{Entry, NextStep, Outcome, Turn},
+    calls::{Entry, LegNo, NextStep, Outcome, Turn},
     nova::{Failure, HistoryLimits, Setup, ToolSpec},
     prices::Prices,
     tools::SUPPORT,
@@ -73,6 +75,7 @@ const RETRY_FOR: Duration = Duration::from_secs(4);
 /// A conversation on one leg.
 #[derive(Debug)]
 pub struct Conversation {
+    leg: LegNo,
     agent: Arc<Agent>,
     setup: Setup,
     prices: Prices,
@@ -107,6 +110,8 @@ pub struct Conversation {
     turns: Turns,
     tools: ToolCalls,
     leaving: Option<Leaving>,
+    /// The caller has just not reached one.
+    is_without_a_human: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -132,16 +137,20 @@ pub struct Terms {
     pub prices: Prices,
     /// How long things may take.
     pub limits: Limits,
+    /// What happened on the call before this leg.
+    pub past: Past,
 }
 
 impl Conversation {
     /// Begins by opening a model session.
-    pub fn new(Terms { agent, tools, prices, limits }: Terms, time: CallTime, entropy: Entropy) -> Self {
+    pub fn new(Terms { agent, tools, prices, limits, past }: Terms, time: CallTime, entropy: Entropy) -> Self {
         let mut setup = agent.setup(tools);
-        setup.system_prompt.push_str(keypad::EXPLAINED);
-        setup.system_prompt.push_str(notes::EXPLAINED);
+        setup.system_prompt.extend([keypad::EXPLAINED, notes::EXPLAINED, resume::EXPLAINED]);
         let now = time.started;
+        let limits = Limits { call_limit: limits.call_limit.saturating_sub(past.talked), ..limits };
         let mut conversation = Self {
+            leg: past.leg,
+            is_without_a_human: past.is_without_a_human(),
             turns: Turns::new(time),
             tools: ToolCalls::new(time),
             agent,
@@ -172,8 +181,20 @@ impl Conversation {
             leaving: None,
             outputs: VecDeque::new(),
         };
+        conversation.take_over(past, now);
         conversation.open_next(false, now);
         conversation
+    }
+
+    fn take_over(&mut self, past: Past, now: Instant) {
+        past.turns.iter().for_each(|turn| self.memory.note_turn(turn));
+        past.tools.iter().for_each(|run| self.memory.note_tool(run));
+        if let Some(since) = past.since {
+            // As if a session that was lost had been told it: this one answers it, and the caller's last words if they are
+            // not answered.
+            self.debt = Debt::to_answer();
+            self.turns.noted(vec![resume::told(&since)], now);
+        }
     }
 
     /// What to do next, in order.
@@ -222,6 +243,7 @@ impl Conversation {
             }
             Input::Model { session, event } => self.handle_model(session, event, now),
             Input::ToolFinished { id, result } => self.handle_tool_finished(&id, result, now),
+            Input::CallOver => self.handle_call_over(now),
             Input::Stop => self.finish(Outcome::Stopped, self.fallback(), now),
             Input::Deadline => {}
         }
@@ -251,10 +273,11 @@ impl Conversation {
         }
     }
 
-    /// A human if there is one to be reached, else a sentence.
+    /// A human if there is one to be reached, else a sentence: a caller does not go back and forth between two who are not
+    /// there.
     fn fallback(&self) -> NextStep {
         let can_transfer = self.setup.tools.iter().any(|tool| tool.name == SUPPORT);
-        if can_transfer { self.agent.hand_over() } else { self.agent.apologise() }
+        if can_transfer && !self.is_without_a_human { self.agent.hand_over() } else { self.agent.apologise() }
     }
 
     /// The model took no session: the leg is over before it began.
@@ -302,7 +325,7 @@ impl Conversation {
             self.outputs.push_back(Output::Note(Entry::Tool(run)));
         }
         let at = self.turns.time().at(now);
-        self.outputs.push_back(Output::Note(Entry::Ended { at, outcome, next_step }));
+        self.outputs.push_back(Output::Note(Entry::Ended { leg: self.leg, at, outcome, next_step }));
     }
 
     fn note(&mut self, turns: impl IntoIterator<Item = Turn>) {

@@ -63,6 +63,8 @@ pub enum Input {
         /// A JSON object.
         result: Value,
     },
+    /// Twilio says that the call is over.
+    CallOver,
     /// The worker must stop now.
     Stop,
     /// The time of `poll_deadline` has come.

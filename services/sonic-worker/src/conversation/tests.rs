@@ -19,6 +19,7 @@ mod patience;
 mod phone;
 mod pitfalls;
 mod recovering;
+mod resume;
 
 /// An arbitrary point from which a test's time starts.
 #[expect(clippy::disallowed_methods, reason = "an instant can only be had from the clock")]
@@ -48,8 +49,12 @@ impl Rig {
     }
 
     fn with_limits(tools: Vec<ToolSpec>, limits: Limits, now: Instant) -> Self {
+        Self::with_past(tools, limits, Past::default(), now)
+    }
+
+    fn with_past(tools: Vec<ToolSpec>, limits: Limits, past: Past, now: Instant) -> Self {
         let time = CallTime { started: now, started_at: Timestamp::UNIX_EPOCH };
-        let terms = Terms { agent: Agent::demo().into(), tools, prices: Prices::default(), limits };
+        let terms = Terms { agent: Agent::demo().into(), tools, prices: Prices::default(), limits, past };
         let conversation = Conversation::new(terms, time, Entropy::from_seed(7));
         Self { conversation, now, notes: Vec::new(), session: None }
     }
@@ -157,7 +162,7 @@ impl Rig {
     fn outcome(&self) -> Option<(Outcome, &NextStep)> {
         self.notes.iter().find_map(|entry| match entry {
             Entry::Ended { outcome, next_step, .. } => Some((*outcome, next_step)),
-            Entry::Turn(_) | Entry::Tool(_) | Entry::Usage { .. } => None,
+            Entry::Turn(_) | Entry::Tool(_) | Entry::Usage { .. } | Entry::Reported { .. } => None,
         })
     }
 }

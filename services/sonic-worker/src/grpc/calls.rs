@@ -1,4 +1,6 @@
-use offhook_hosting::lifecycle::Lifecycle;
+use std::sync::Arc;
+
+use offhook_hosting::{clock::Clock, lifecycle::Lifecycle};
 use offhook_proto::voice::v1::{
     BriefingRequest, BriefingResponse, ClaimOutboundRequest, ClaimOutboundResponse, GetRequest, GetResponse,
     NextStepRequest, NextStepResponse, ReportRequest, ReportResponse, ReserveRequest, ReserveResponse,
@@ -6,12 +8,14 @@ use offhook_proto::voice::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{LiveCalls, NotTold, Places, Questions, convert};
-use crate::calls::{CallRecord, SharedStore};
+use super::{LiveCalls, NotTold, Places, Questions, Worker, convert, reports};
+use crate::calls::{CallRecord, CallSid, Entry, RecordFiles, SharedStore, StoreError};
 
 /// Answers questions about calls from the store, and tells live ones.
 pub struct CallsService {
     store: SharedStore,
+    files: Option<RecordFiles>,
+    clock: Clock,
     questions: Questions,
     live_calls: LiveCalls,
     places: Places,
@@ -19,22 +23,33 @@ pub struct CallsService {
 }
 
 impl CallsService {
-    /// Answers from `store`, tells `questions` what was asked and `live_calls` what they are to be told, and holds `places`
-    /// until `lifecycle` drains.
-    pub fn new(
-        store: SharedStore,
-        questions: Questions,
-        live_calls: LiveCalls,
-        places: Places,
-        lifecycle: Lifecycle,
-    ) -> Self {
-        Self { store, questions, live_calls, places, lifecycle }
+    /// Answers for `worker`: from its store, and of what Twilio asks and tells its legs learn.
+    pub fn new(worker: &Worker) -> Self {
+        let Worker { services, places, questions, live_calls, lifecycle, .. } = worker;
+        Self {
+            store: Arc::clone(&services.store),
+            files: services.files.clone(),
+            clock: services.clock,
+            questions: questions.clone(),
+            live_calls: live_calls.clone(),
+            places: places.clone(),
+            lifecycle: lifecycle.clone(),
+        }
     }
 
     async fn record(&self, call_sid: String) -> Result<CallRecord, Status> {
         let call = convert::call_sid(call_sid)?;
-        let record = self.store.record(&call).await.map_err(|error| Status::internal(error.to_string()))?;
-        record.ok_or_else(|| Status::not_found("no such call here"))
+        let record = self.store.record(&call).await.map_err(refused)?;
+        record.ok_or_else(|| refused(StoreError::UnknownCall))
+    }
+
+    /// The file of a call that was left behind before is brought up to date; that of a live one is yet to be written.
+    async fn write_file(&self, call: &CallSid) {
+        let Some(files) = &self.files else { return };
+        let record = self.store.record(call).await;
+        if record.is_ok_and(|record| record.is_some_and(|record| record.outcome.is_some())) {
+            files.write(&*self.store, call).await;
+        }
     }
 }
 
@@ -77,8 +92,17 @@ impl Calls for CallsService {
         Err(Status::unimplemented("not served yet"))
     }
 
-    async fn report(&self, _: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
-        Err(Status::unimplemented("not served yet"))
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        let ReportRequest { call_sid, event } = request.into_inner();
+        let (call, report) = (convert::call_sid(call_sid)?, reports::report(event)?);
+        let is_over = report.ends_the_call();
+        let entry = Entry::Reported { at: self.clock.wall(), report };
+        self.store.append(call.clone(), entry).await.map_err(refused)?;
+        if is_over {
+            self.live_calls.end(&call);
+        }
+        self.write_file(&call).await;
+        Ok(Response::new(ReportResponse {}))
     }
 
     async fn claim_outbound(
@@ -93,5 +117,11 @@ impl Calls for CallsService {
         _: Request<SettleOutboundRequest>,
     ) -> Result<Response<SettleOutboundResponse>, Status> {
         Err(Status::unimplemented("not served yet"))
+    }
+}
+
+fn refused(error: StoreError) -> Status {
+    match error {
+        StoreError::UnknownCall => Status::not_found("no such call here"),
     }
 }

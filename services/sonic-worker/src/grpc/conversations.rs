@@ -18,11 +18,9 @@ use super::{
 };
 use crate::{
     agent::Agent,
-    calls::{CallRecord, Outcome},
-    conversation::{CallTime, Conversation, Input, Terms},
+    calls::{CallRecord, NextStep},
+    conversation::{CallTime, Conversation, Input, Past, Terms},
     metrics::RefusedLeg,
-    nova::Usage,
-    prices::Cost,
     runner::{Runner, Services, ToEdgeSender},
 };
 
@@ -159,7 +157,7 @@ impl Leg {
         self.converse(start, from_edge, to_edge).await;
         drop((live, place));
         let record = store.record(&call).await.ok().flatten()?;
-        (record.outcome != Some(Outcome::CallerHungUp)).then_some(question)
+        (!record.has_hung_up()).then_some(question)
     }
 
     /// A valid `Start`, with a ticket that has opened no other leg, and the place that the call gets. A worker that drains
@@ -186,25 +184,24 @@ impl Leg {
         let Self { services, agent, live_calls, lifecycle, entropy, .. } = self;
         let hard_stop = lifecycle.hard_stop().clone();
         let time = CallTime { started: services.clock.now(), started_at: services.clock.wall() };
-        let record = CallRecord {
-            call_sid: start.call.clone(),
-            agent: agent.name.clone(),
-            direction: start.direction,
-            started_at: time.started_at,
-            ended_at: None,
-            outcome: None,
-            turns: Vec::new(),
-            tools: Vec::new(),
-            usage: Usage::default(),
-            cost_usd: Cost::default(),
-            // Until the conversation decides: a caller whose worker is lost still hears a sentence.
-            next_step: agent.apologise(),
+        // Until the conversation decides: a caller whose worker is lost still hears a sentence.
+        let (name, apology) = (agent.name.clone(), agent.apologise());
+        let leg = CallRecord::new(start.call.clone(), name, start.direction, time.started_at, apology);
+        let past = match services.store.begin(leg).await {
+            Ok(begun) if begun.is_over() => {
+                info!("the call is over already");
+                // An edge that is gone does not need to know.
+                let _ = to_edge.send(Ok(convert::next(NextStep::HangUp { say: None }))).await;
+                return;
+            }
+            Ok(begun) => Past::from(begun),
+            Err(error) => {
+                warn!(%error, "the call has no record");
+                Past::default()
+            }
         };
-        if let Err(error) = services.store.begin(record).await {
-            warn!(%error, "the call has no record");
-        }
         let tools = services.tools.specs(start.transfer_available);
-        let terms = Terms { agent, tools, prices: services.prices, limits: services.limits };
+        let terms = Terms { agent, tools, prices: services.prices, limits: services.limits, past };
         let conversation = Conversation::new(terms, time, entropy);
         let metrics = services.metrics.clone();
         let from_edge = from_edge.filter_map(move |message| {
@@ -214,10 +211,13 @@ impl Leg {
             }
             input
         });
-        let told = Box::pin(live_calls.begin(&start.call).throttle(BETWEEN_TEXTS));
+        let mut live = live_calls.begin(&start.call);
+        let over = Box::pin(live.over().map(|()| Some(Input::CallOver)));
+        let told = Box::pin(live.throttle(BETWEEN_TEXTS));
         // The leg is over with the edge's stream, not with what it might still be told.
         let from_edge = from_edge.map(Some).chain(tokio_stream::once(None));
-        let inputs = from_edge.merge(told.map(|text| Some(Input::Told(text)))).map_while(std::convert::identity);
+        let inputs = from_edge.merge(told.map(|text| Some(Input::Told(text)))).merge(over);
+        let inputs = inputs.map_while(std::convert::identity);
         // Boxed: a leg holds all that is known of its conversation, too much to be moved about.
         Box::pin(Runner::new(services, start.call, conversation, to_edge).run(inputs, hard_stop)).await;
     }

@@ -2,6 +2,7 @@ use bytes::Bytes;
 use offhook_proto::voice::v1::{self as wire, from_edge, next_step, to_edge};
 use tonic::{Code, Status};
 
+use super::reports;
 use crate::{
     calls::{CallRecord, CallSid, Direction, NextStep, Speaker, ToolRun, Turn, TurnKind},
     conversation::{Input, Key, LegEnd},
@@ -113,6 +114,10 @@ pub(crate) fn next_step(step: NextStep) -> wire::NextStep {
             reason: reason.unwrap_or_default(),
             say: say.unwrap_or_default(),
         }),
+        NextStep::SendDigits { digits } => {
+            next_step::Step::SendDigits(wire::SendDigits { digits: digits.as_str().to_owned() })
+        }
+        NextStep::Reattach => next_step::Step::Reattach(wire::Reattach {}),
     };
     wire::NextStep { step: Some(step) }
 }
@@ -138,7 +143,13 @@ pub(crate) fn record(record: CallRecord) -> wire::CallRecord {
             output_text_tokens: record.usage.output_text_tokens,
         }),
         cost_usd: record.cost_usd.to_string(),
-        ..wire::CallRecord::default()
+        call_status: record.call_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
+        call_duration_s: record.call_duration_s,
+        call_sip_response_code: record.call_sip_response_code,
+        answered_by: record.answered_by.map(|answered_by| answered_by.as_str().to_owned()).unwrap_or_default(),
+        transfers: record.transfers.into_iter().map(reports::transfer_ended).collect(),
+        recordings: record.recordings.into_iter().map(reports::recording).collect(),
+        stream_errors: record.stream_errors.into_iter().map(reports::stream_error).collect(),
     }
 }
 
@@ -191,7 +202,7 @@ mod tests {
     use super::*;
     use crate::{
         agent::Agent,
-        conversation::{CallTime, Conversation, Limits, Output, Terms},
+        conversation::{CallTime, Conversation, Limits, Output, Past, Terms},
         prices::Prices,
         tools::Tools,
     };
@@ -231,7 +242,7 @@ mod tests {
             let now = Clock.now();
             let time = CallTime { started: now, started_at: Timestamp::UNIX_EPOCH };
             let tools = Tools::built_in(Clock).specs(true);
-            let terms = Terms { agent: Agent::demo().into(), tools, prices: Prices::default(), limits: Limits::default() };
+            let terms = Terms { agent: Agent::demo().into(), tools, prices: Prices::default(), limits: Limits::default(), past: Past::default() };
             let mut conversation = Conversation::new(terms, time, Entropy::from_seed(1));
             let Some(Output::OpenStream { session, .. }) = conversation.poll_output() else { panic!("no stream") };
             conversation.handle(Input::StreamOpened { session, credentials_expire: None }, now);

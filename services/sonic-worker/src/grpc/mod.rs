@@ -6,6 +6,7 @@ pub(crate) mod convert;
 mod live_calls;
 mod places;
 mod questions;
+mod reports;
 mod used_tickets;
 
 pub use calls::CallsService;

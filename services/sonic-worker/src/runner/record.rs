@@ -65,15 +65,8 @@ impl RecordWriter {
     /// Writes all that waits and leaves the record behind as a file.
     pub(super) async fn finish(mut self, files: Option<&RecordFiles>) {
         self.flush().await;
-        let Some(files) = files else { return };
-        match self.store.record(&self.call).await {
-            Ok(Some(record)) => {
-                if let Err(error) = files.write(&record).await {
-                    warn!(%error, "the call's record could not be written to its file");
-                }
-            }
-            Ok(None) => warn!("the call's record is gone before it could be written to its file"),
-            Err(error) => warn!(%error, "the call's record could not be read"),
+        if let Some(files) = files {
+            files.write(&*self.store, &self.call).await;
         }
     }
 }

@@ -6,5 +6,6 @@ mod facts;
 mod legs;
 mod process;
 mod records;
+mod resuming;
 mod support;
 mod telling;

@@ -5,9 +5,10 @@ use std::{
 
 use offhook_hosting::{clock::Clock, entropy::Entropy, lifecycle::Lifecycle, telemetry::Telemetry};
 use offhook_proto::voice::v1::{
-    CallRecord, CallerAudio, Ended, EndedReason, FromEdge, GetRequest, NextStep, NextStepRequest, ReserveRequest,
-    Start, TellRequest, ToEdge, calls_client::CallsClient, calls_server::CallsServer,
-    conversations_client::ConversationsClient, conversations_server::ConversationsServer, from_edge, to_edge,
+    CallRecord, CallerAudio, Ended, EndedReason, FromEdge, GetRequest, NextStep, NextStepRequest, ReportRequest,
+    ReserveRequest, Start, TellRequest, ToEdge, calls_client::CallsClient, calls_server::CallsServer,
+    conversations_client::ConversationsClient, conversations_server::ConversationsServer, from_edge,
+    report_request::Event, to_edge,
 };
 use serde_json::{Value, json};
 use sonic_worker::{
@@ -61,17 +62,16 @@ impl TestWorker {
             clock: Clock,
         };
         let (questions, live_calls) = (Questions::default(), LiveCalls::default());
-        let (store, places) = (Arc::clone(&services.store), Places::new(2, Clock));
-        let calls = CallsService::new(store, questions.clone(), live_calls.clone(), places.clone(), lifecycle.clone());
         let worker = Worker {
             services,
             agent: Arc::new(Agent::demo()),
-            places,
+            places: Places::new(2, Clock),
             questions,
             live_calls,
             lifecycle: lifecycle.clone(),
             entropy: Entropy::from_seed(1),
         };
+        let calls = CallsService::new(&worker);
         let server = Server::builder()
             .add_service(ConversationsServer::new(ConversationsService::new(worker)))
             .add_service(CallsServer::new(calls));
@@ -110,6 +110,11 @@ impl TestWorker {
     pub(crate) async fn tell(&self, text: &str) -> Result<(), Status> {
         let request = TellRequest { call_sid: CALL.into(), text: text.into() };
         CallsClient::new(self.channel.clone()).tell(request).await.map(drop)
+    }
+
+    pub(crate) async fn report(&self, event: Event) -> Result<(), Status> {
+        let request = ReportRequest { call_sid: CALL.into(), event: Some(event) };
+        CallsClient::new(self.channel.clone()).report(request).await.map(drop)
     }
 
     pub(crate) async fn record(&self, call_sid: &str) -> Result<CallRecord, Status> {
