@@ -30,6 +30,9 @@ impl UsedTickets {
         }
         let now = self.clock.now();
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.contains_key(ticket) {
+            return false;
+        }
         if used.len() >= CAPACITY {
             used.retain(|_, since| now.saturating_duration_since(*since) < REMEMBER);
         }
@@ -38,7 +41,8 @@ impl UsedTickets {
         {
             used.remove(&oldest);
         }
-        used.insert(ticket.to_owned(), now).is_none()
+        used.insert(ticket.to_owned(), now);
+        true
     }
 }
 
@@ -54,7 +58,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         (0..CAPACITY).for_each(|nth| assert!(tickets.admit(&nth.to_string())));
         assert_eq!(tickets.used.lock().unwrap().len(), CAPACITY);
-        assert!(!tickets.admit("0"), "the oldest was forgotten");
+        assert!(tickets.admit("a"), "the oldest was forgotten");
         tokio::time::advance(REMEMBER).await;
         assert!(tickets.admit("b"));
         assert_eq!(tickets.used.lock().unwrap().len(), 1);
