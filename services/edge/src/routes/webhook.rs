@@ -19,7 +19,7 @@ use crate::{
     monitor::Route,
     twilio::{
         sid::{AccountSid, CallSid},
-        signature::{self, Refused},
+        signature::{self, Body, Refused},
     },
 };
 
@@ -78,22 +78,23 @@ impl Webhook {
         let query = parts.uri.query().unwrap_or_default().as_bytes();
         let is_post = parts.method == Method::POST;
         let body = if is_post { read_body(&parts, body).await? } else { Bytes::new() };
-        if !body.is_empty() && !is_form(&parts.headers) {
-            return Err(Refusal::Forged(Refused::UnsignedBody));
-        }
-        app.verifier.webhook(signature, target, &body).map_err(Refusal::Forged)?;
-        let parameters = pairs(if is_post { &body } else { query });
-        let account = parse(&parameters, "AccountSid")?;
+        let is_form = body.is_empty() || is_form(&parts.headers);
+        let signed = if is_form { Body::Form(&body) } else { Body::Other(&body) };
+        app.verifier.webhook(signature, target, signed).map_err(Refusal::Forged)?;
+        let given = if is_post && is_form { &body } else { query };
+        let (account, call) = (only(given, "AccountSid")?, only(given, "CallSid")?);
         if app.account.as_ref().is_some_and(|expected| *expected != account) {
             return Err(Refusal::Forged(Refused::OtherAccount));
         }
-        Ok(Self { call: parse(&parameters, "CallSid")?, account, query: pairs(query), parameters })
+        Ok(Self { call, account, query: pairs(query), parameters: pairs(given) })
     }
 }
 
-/// The signature header, for webhooks and for the upgrade of a media socket.
+/// The signature header, for webhooks and for the upgrade of a media socket. Twilio sends one; of two none is meant.
 pub(crate) fn signature_of(headers: &HeaderMap) -> Option<&str> {
-    headers.get(signature::HEADER)?.to_str().ok()
+    let mut given = headers.get_all(signature::HEADER).into_iter();
+    let one = given.next()?;
+    if given.next().is_some() { Some("") } else { one.to_str().ok() }
 }
 
 /// A document for Twilio.
@@ -139,8 +140,13 @@ fn pairs(encoded: &[u8]) -> HashMap<String, String> {
     form_urlencoded::parse(encoded).into_owned().collect()
 }
 
-fn parse<T: std::str::FromStr>(parameters: &HashMap<String, String>, name: &'static str) -> Result<T, Refusal> {
-    parameters.get(name).and_then(|value| value.parse().ok()).ok_or(Refusal::Parameter(name))
+/// A parameter that has to be there once: a signature does not cover the order of a name's values.
+fn only<T: std::str::FromStr>(encoded: &[u8], name: &'static str) -> Result<T, Refusal> {
+    let mut values = form_urlencoded::parse(encoded).filter(|(given, _)| given == name).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.parse().map_err(|_| Refusal::Parameter(name)),
+        (None | Some(_), _) => Err(Refusal::Parameter(name)),
+    }
 }
 
 #[cfg(test)]
@@ -159,5 +165,25 @@ mod tests {
         };
         let shown = format!("{webhook:?}");
         assert!(shown.contains(call) && !shown.contains("15005550006"), "{shown}");
+    }
+
+    #[test]
+    fn a_call_that_is_named_twice_is_not_named() {
+        let (one, other) = ("CA00000000000000000000000000000002", "CA00000000000000000000000000000003");
+        let read = |form: &str| only::<CallSid>(form.as_bytes(), "CallSid");
+        assert_eq!(read(&format!("A=B&CallSid={one}")).unwrap().as_str(), one);
+        for form in [format!("CallSid={one}&CallSid={other}"), format!("CallSid={one}&CallSid={one}"), String::new()] {
+            assert!(matches!(read(&form), Err(Refusal::Parameter("CallSid"))), "{form}");
+        }
+    }
+
+    #[test]
+    fn of_two_signatures_none_is_taken() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(signature_of(&headers), None);
+        headers.append(signature::HEADER, HeaderValue::from_static("one"));
+        assert_eq!(signature_of(&headers), Some("one"));
+        headers.append(signature::HEADER, HeaderValue::from_static("two"));
+        assert_eq!(signature_of(&headers), Some(""));
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a request comes from Twilio: `X-Twilio-Signature`.
 //!
 //! Twilio signs the URL it was told to call, followed by the sorted form parameters of a POST, with HMAC-SHA1 under the
-//! account's auth token (Twilio docs, "Security"). Behind a proxy the process cannot see that URL, so it is put together
+//! account's auth token (Twilio docs, "Security"); of another body, such as JSON, the URL carries the hash. Behind a proxy the process cannot see that URL, so it is put together
 //! from the configured public origin and the request target exactly as it arrived. Nothing is parsed and written anew:
 //! a URL library that re-encodes an apostrophe breaks the signature.
 //!
@@ -15,6 +15,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha1::Sha1;
+use sha2::{Digest, Sha256};
 
 use crate::config::PublicUrl;
 
@@ -25,6 +26,15 @@ pub const HEADER: &str = "x-twilio-signature";
 pub struct Verifier {
     tokens: Vec<SecretString>,
     public: PublicUrl,
+}
+
+/// What came with a webhook, raw.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'a> {
+    /// A form, or nothing: its parameters are signed.
+    Form(&'a [u8]),
+    /// Anything else: its hash is in the URL, and the URL is signed.
+    Other(&'a [u8]),
 }
 
 /// Why a request was refused. Stable words, used as a metric's label.
@@ -39,7 +49,7 @@ pub enum Refused {
     /// No token and no spelling of the URL gives this signature.
     #[error("the signature does not match")]
     Mismatch,
-    /// The body is of a type that Twilio does not sign.
+    /// The body is no form, and its hash is not in the URL.
     #[error("the body is not covered by the signature")]
     UnsignedBody,
     /// The signature is right, but the account is not the configured one.
@@ -66,13 +76,16 @@ impl Verifier {
         Self { tokens, public }
     }
 
-    /// Checks a webhook. `target` is the raw path and query, `form` the raw body of a form POST, empty otherwise.
+    /// Checks a webhook. `target` is the raw path and query.
     ///
     /// # Errors
     /// If the request is not proven to be Twilio's.
-    pub fn webhook(&self, signature: Option<&str>, target: &str, form: &[u8]) -> Result<(), Refused> {
+    pub fn webhook(&self, signature: Option<&str>, target: &str, body: Body<'_>) -> Result<(), Refused> {
         let host = self.public.host();
-        let parameters = signed_parameters(form);
+        let parameters = match body {
+            Body::Form(form) => signed_parameters(form),
+            Body::Other(bytes) => covered_by_url(bytes, target).then(String::new).ok_or(Refused::UnsignedBody)?,
+        };
         let without_port = format!("https://{host}{target}");
         let with_port = format!("https://{host}:{}{target}", self.public.port().unwrap_or(443));
         self.matches(signature, &[without_port, with_port], &parameters)
@@ -128,6 +141,16 @@ fn mac(token: &SecretString, url: &str, parameters: &str) -> Hmac<Sha1> {
     mac
 }
 
+/// Whether `bodySHA256` in the query is the body's hash; nothing needs none (Twilio docs, "Security").
+fn covered_by_url(body: &[u8], target: &str) -> bool {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let given = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "bodySHA256");
+    match given {
+        Some((_, hash)) => hash == Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+        None => body.is_empty(),
+    }
+}
+
 /// Names sorted by bytes, the distinct values of a name sorted, each written as name and value without separators.
 fn signed_parameters(form: &[u8]) -> String {
     let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(form).collect();
@@ -155,7 +178,7 @@ mod tests {
         assert_eq!(sign(&token(), url, form.as_bytes()), signature, "{url}");
     }
 
-    /// From the test suites of Twilio's Python and Node libraries and its "Security" page.
+    /// V1 to V6, V10 and V13: from the test suites of Twilio's Python and Node libraries and its "Security" page.
     #[test]
     fn published_vectors_are_signed_alike() {
         let p2 = P.replace("4158675309", "4158675310");
@@ -196,18 +219,93 @@ mod tests {
     fn a_webhook_may_be_signed_with_the_port_or_without() {
         let (portless, with_443) = (Some("RSOYDt4T1cUTdK1PDd93/VVr8B8="), Some("kvajT1Ptam85bY51eRf/AJRuM3w="));
         let standard = verifier("https://mycompany.com");
-        assert_eq!(standard.webhook(portless, TARGET, P.as_bytes()), Ok(()));
-        assert_eq!(standard.webhook(with_443, TARGET, P.as_bytes()), Ok(()));
-        assert_eq!(verifier("https://mycompany.com:1234").webhook(portless, TARGET, P.as_bytes()), Ok(()));
+        assert_eq!(standard.webhook(portless, TARGET, Body::Form(P.as_bytes())), Ok(()));
+        assert_eq!(standard.webhook(with_443, TARGET, Body::Form(P.as_bytes())), Ok(()));
+        assert_eq!(verifier("https://mycompany.com:1234").webhook(portless, TARGET, Body::Form(P.as_bytes())), Ok(()));
+    }
+
+    /// V7, V8 and V9 of Twilio's libraries; the second is signed with the port that the URL does not have.
+    #[test]
+    fn a_json_body_is_covered_by_its_hash_in_the_url() {
+        let company = verifier("https://mycompany.com");
+        let check = |signature, target: &str, body: &str| {
+            company.webhook(Some(signature), target, Body::Other(body.as_bytes()))
+        };
+        let (body, signature) = ("{\"property\": \"value\", \"boolean\": true}", "a9nBmqA0ju/hNViExpshrM61xv4=");
+        let hash = "bodySHA256=0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620";
+        let target = format!("{TARGET}&{hash}");
+        assert_eq!(check(signature, &target, body), Ok(()));
+        assert_eq!(check("y77kIzt2vzLz71DgmJGsen2scGs=", &format!("/myapp.php?{hash}"), body), Ok(()));
+        let empty = format!("{TARGET}&bodySHA256=44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
+        assert_eq!(check("Ldidvp12m26NI7eqEvxnEpkd9Hc=", &empty, "{}"), Ok(()));
+        assert_eq!(check(signature, &target, "{\"property\": \"other\"}"), Err(Refused::UnsignedBody));
+        assert_eq!(check(signature, &target, ""), Err(Refused::UnsignedBody));
+        let unhashed = sign(&token(), &format!("https://mycompany.com{TARGET}"), b"");
+        assert_eq!(check(&unhashed, TARGET, body), Err(Refused::UnsignedBody));
+        assert_eq!(check(&unhashed, &target, body), Err(Refused::Mismatch));
+        // A form remains a form, whatever its URL says.
+        assert_eq!(company.webhook(Some(signature), &target, Body::Form(P.as_bytes())), Err(Refused::Mismatch));
+        let form = sign(&token(), &format!("https://mycompany.com{target}"), P.as_bytes());
+        assert_eq!(company.webhook(Some(&form), &target, Body::Form(P.as_bytes())), Ok(()));
+    }
+
+    /// V11 and V12, which Twilio itself never signs: a user and a password in the configured URL are taken out first.
+    #[test]
+    fn a_url_that_was_signed_with_its_password_is_not_ours() {
+        let company = verifier("https://mycompany.com");
+        for signature in ["CukzLTc1tT5dXEDIHm/tKBanW10=", "2YRLlVAflCqxaNicjMpJcSTgzSs="] {
+            assert_eq!(company.webhook(Some(signature), TARGET, Body::Form(P.as_bytes())), Err(Refused::Mismatch));
+        }
+    }
+
+    /// Pitfall 30: signatures keep to the old token until the new one is promoted.
+    #[test]
+    fn while_a_token_is_rotated_both_are_taken_and_afterwards_one() {
+        let (url, form) = (format!("https://mycompany.com{TARGET}"), Body::Form(P.as_bytes()));
+        let by = |token: &str| sign(&token.into(), &url, P.as_bytes());
+        let taken = |tokens: &[&str], signature: &str| {
+            let tokens = tokens.iter().map(|&token| token.into()).collect();
+            Verifier::new(tokens, "https://mycompany.com".parse().unwrap())
+                .webhook(Some(signature), TARGET, form)
+                .is_ok()
+        };
+        assert!(taken(&["current"], &by("current")) && !taken(&["current"], &by("next")));
+        assert!(taken(&["current", "next"], &by("current")) && taken(&["current", "next"], &by("next")));
+        assert!(!taken(&["next"], &by("current")));
+        assert!(!taken(&[], &by("")), "no token takes nothing");
+    }
+
+    /// Pitfall 24: these come as they are, and a parser of URLs would write some of them differently.
+    #[test]
+    fn a_target_is_signed_as_it_arrives_whatever_a_url_library_would_make_of_it() {
+        let company = verifier("https://mycompany.com");
+        for target in
+            ["/a'b?c='d'", "/a?b=c@d:e", "/a?b=%2f%2F", "/./a//b/../c", "/a%20b?c=d+e", "/a?", "/a?b=|^`{}", "/~é?ü"]
+        {
+            let signature = sign(&token(), &format!("https://mycompany.com{target}"), b"");
+            assert_eq!(company.webhook(Some(&signature), target, Body::Form(b"")), Ok(()), "{target}");
+        }
+    }
+
+    /// Pitfall 25: parameters are signed in UTF-8.
+    #[test]
+    fn a_name_in_any_script_is_signed_as_utf_8() {
+        let form = "CallerName=Jos%C3%A9+%C3%91and%C3%BA+%E2%98%8E&CallSid=CA00000000000000000000000000000001";
+        let signature = Some("Sh+RNJsDjY8434pPdaSWxIVPVco=");
+        let voice = verifier("https://voice.example.com");
+        assert_eq!(voice.webhook(signature, "/twilio/voice", Body::Form(form.as_bytes())), Ok(()));
+        let latin_1 = form.replace("%C3%A9", "%E9");
+        assert_eq!(voice.webhook(signature, "/twilio/voice", Body::Form(latin_1.as_bytes())), Err(Refused::Mismatch));
     }
 
     #[test]
     fn a_get_is_signed_by_its_query_alone() {
         let target = "/twilio/voice?CallSid=CA00000000000000000000000000000001&From=%2B15005550006&CallStatus=ringing";
         let voice = verifier("https://voice.example.com");
-        assert_eq!(voice.webhook(Some("HWM/B5Fn7c1GxQsG1MjryYx6r1k="), target, b""), Ok(()));
+        assert_eq!(voice.webhook(Some("HWM/B5Fn7c1GxQsG1MjryYx6r1k="), target, Body::Form(b"")), Ok(()));
     }
 
+    /// Pitfall 3.
     #[test]
     fn a_media_socket_is_signed_as_wss_with_a_few_spellings() {
         let voice = verifier("https://voice.example.com");
@@ -231,7 +329,7 @@ mod tests {
     fn any_changed_byte_is_refused() {
         let right = "RSOYDt4T1cUTdK1PDd93/VVr8B8=";
         let company = verifier("https://mycompany.com");
-        let check = |signature, target, form: &str| company.webhook(signature, target, form.as_bytes());
+        let check = |signature, target, form: &str| company.webhook(signature, target, Body::Form(form.as_bytes()));
         assert_eq!(check(Some(right), TARGET, P), Ok(()));
         assert_eq!(check(None, TARGET, P), Err(Refused::Missing));
         assert_eq!(check(Some("not base64!"), TARGET, P), Err(Refused::Malformed));
@@ -243,8 +341,8 @@ mod tests {
         assert_eq!(check(Some(right), TARGET, &P.replace("Digits", "Digit")), Err(Refused::Mismatch));
         assert_eq!(check(Some(right), TARGET, &format!("{P}&Extra=")), Err(Refused::Mismatch));
         let elsewhere = verifier("https://mycompany.org");
-        assert_eq!(elsewhere.webhook(Some(right), TARGET, P.as_bytes()), Err(Refused::Mismatch));
+        assert_eq!(elsewhere.webhook(Some(right), TARGET, Body::Form(P.as_bytes())), Err(Refused::Mismatch));
         let other_token = Verifier::new(vec!["12346".into()], "https://mycompany.com".parse().unwrap());
-        assert_eq!(other_token.webhook(Some(right), TARGET, P.as_bytes()), Err(Refused::Mismatch));
+        assert_eq!(other_token.webhook(Some(right), TARGET, Body::Form(P.as_bytes())), Err(Refused::Mismatch));
     }
 }
