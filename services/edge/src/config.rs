@@ -148,6 +148,11 @@ impl PublicUrl {
         format!("https://{self}")
     }
 
+    /// A page of the web origin: `path` begins with a slash.
+    pub fn page(&self, path: &str) -> String {
+        format!("https://{self}{path}")
+    }
+
     /// `wss://host[:port]`.
     pub fn socket_origin(&self) -> String {
         format!("wss://{self}")

@@ -26,6 +26,14 @@ pub enum Route {
     StreamEnded,
     /// The attempt to reach a human is over.
     TransferResult,
+    /// A human is asked whether they take a call.
+    TransferWhisper,
+    /// A call has got further.
+    CallStatus,
+    /// A media stream has.
+    StreamStatus,
+    /// A recording has.
+    RecordingStatus,
     /// Twilio could not reach or understand the other doors.
     Failover,
     /// A media socket.
@@ -39,6 +47,10 @@ impl Route {
             Self::IncomingCall => "incoming_call",
             Self::StreamEnded => "stream_ended",
             Self::TransferResult => "transfer_result",
+            Self::TransferWhisper => "transfer_whisper",
+            Self::CallStatus => "call_status",
+            Self::StreamStatus => "stream_status",
+            Self::RecordingStatus => "recording_status",
             Self::Failover => "failover",
             Self::MediaStream => "media_stream",
         }

@@ -6,16 +6,17 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use offhook_hosting::telemetry::traceparent;
 use tracing::{Instrument, Span, field::Empty, info, info_span};
 
-use super::webhook::{Webhook, twiml};
+use super::{
+    connect::{Opening, connect},
+    webhook::{Webhook, twiml},
+};
 use crate::{
     App,
-    call::ticket::Claims,
     limits::Limit,
     monitor::Route,
-    twilio::twiml::{APOLOGY, ConnectStream, busy, farewell},
+    twilio::twiml::{APOLOGY, busy, farewell},
 };
 
 /// Answers Twilio's question what to do with a new call.
@@ -46,28 +47,13 @@ async fn document(app: &App, webhook: &Webhook) -> String {
         info!(call.sid = %webhook.call, "call turned away: draining");
         return farewell(APOLOGY);
     }
-    let Some(worker) = app.pool.reserve(&span, &webhook.call, None).await else {
+    let opening = Opening { agent: webhook.query("agent"), ..Opening::default() };
+    let Some(document) = connect(app, webhook, opening).await else {
         info!(call.sid = %webhook.call, "call turned away: no worker has a place");
         return farewell(APOLOGY);
     };
-    let claims = Claims { call: webhook.call.clone(), account: webhook.account.clone(), worker };
-    let ticket = app.tickets.issue(&claims, app.unix_time());
-    let given = [
-        ("from", webhook.parameter("From").map(str::to_owned)),
-        ("to", webhook.parameter("To").map(str::to_owned)),
-        ("direction", webhook.parameter("Direction").map(str::to_owned)),
-        ("agent", webhook.query("agent").map(str::to_owned)),
-        ("traceparent", traceparent(&span)),
-    ];
-    app.arrivals.expect(&webhook.call, &app.lifecycle);
     info!(call.sid = %webhook.call, "call arrives");
-    ConnectStream {
-        digits: String::new(),
-        action: format!("{}/stream-ended", app.public_url.web_origin()),
-        url: format!("{}/media-stream/{ticket}", app.public_url.socket_origin()),
-        parameters: given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
-    }
-    .to_twiml()
+    document
 }
 
 /// Counts a call that arrives. One that was answered before is let through, whatever it comes back for.

@@ -1,20 +1,21 @@
 //! The public doors, one file each.
 
+mod answering;
+mod callbacks;
+mod connect;
+mod failover;
+mod follow;
 mod guard;
 mod incoming_call;
 mod media_stream;
 mod stream_ended;
 mod transfer_result;
+mod transfer_whisper;
 mod webhook;
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    middleware,
-    routing::{get, post},
-};
+use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
 
 use crate::App;
 
@@ -27,7 +28,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/incoming-call", get(incoming_call::answer).post(incoming_call::answer))
         .route("/stream-ended", get(stream_ended::answer).post(stream_ended::answer))
         .route("/transfer-result", get(transfer_result::answer).post(transfer_result::answer))
-        .route("/failover", post(stream_ended::fail_over))
+        .route("/transfer-whisper", get(transfer_whisper::answer).post(transfer_whisper::answer))
+        .route("/failover", get(failover::answer).post(failover::answer))
+        .route("/call-status", get(callbacks::call_status).post(callbacks::call_status))
+        .route("/stream-status", get(callbacks::stream_status).post(callbacks::stream_status))
+        .route("/recording-status", get(callbacks::recording_status).post(callbacks::recording_status))
         .route("/media-stream/{ticket}", get(media_stream::open))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .route_layer(middleware::from_fn_with_state(app.clone(), guard::watch))

@@ -1,50 +1,50 @@
-//! `/transfer-result`: the attempt to reach a human is over.
+//! `/transfer-result`: the attempt to hand a call to a human is over, and the caller may still be there.
+//!
+//! Twilio also asks here when a call was redirected while it was being handed over, and then follows the other document
+//! instead of this one: asking changes nothing that could not be asked twice.
 
 use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use tracing::info;
+use offhook_proto::voice::v1::report_request::Event;
+use tracing::{Span, info};
 
-use super::webhook::{Webhook, twiml};
+use super::{
+    answering::answering,
+    callbacks::{report, report_end},
+    follow::{Known, follow},
+    webhook::{Webhook, twiml},
+};
 use crate::{
     App,
+    call::{
+        course::After,
+        reported::{is_over, transfer_ended},
+    },
     monitor::Route,
-    twilio::twiml::{NOBODY_ANSWERED, farewell},
+    twilio::twiml::farewell,
 };
 
-/// Ends the call: without a word when the human has hung up, with an apology when none was reached.
+/// Brings the caller back to the conversation, or ends the call.
 pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
-    // Live work: a drain waits for the answer.
-    let _answering = app.lifecycle.tasks().token();
-    let response = match Webhook::read(&app, Route::TransferResult, request).await {
-        Ok(webhook) => {
-            let reached = was_reached(webhook.parameter("DialCallStatus"));
-            info!(call.sid = %webhook.call, reached, "the transfer is over");
-            twiml(farewell(if reached { "" } else { NOBODY_ANSWERED }))
-        }
-        Err(refusal) => refusal.into_response(),
-    };
-    app.monitor.answered(Route::TransferResult, response.status());
-    response
+    answering(&app, Route::TransferResult, request, async |app, webhook| twiml(document(app, webhook).await)).await
 }
 
-/// Whether a human was on the line (Twilio docs, `<Dial>`, `DialCallStatus`).
-fn was_reached(status: Option<&str>) -> bool {
-    matches!(status, Some("completed" | "answered"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_finished_conversation_counts_as_reached() {
-        assert!(was_reached(Some("completed")) && was_reached(Some("answered")));
-        for status in [Some("busy"), Some("no-answer"), Some("failed"), Some("canceled"), Some("sleeping"), None] {
-            assert!(!was_reached(status), "{status:?}");
-        }
+async fn document(app: &App, webhook: &Webhook) -> String {
+    if is_over(webhook) {
+        info!(call.sid = %webhook.call, "the caller has hung up on a transfer");
+        report_end(app, webhook, None).await;
+        return farewell("");
     }
+    let ended = transfer_ended(webhook);
+    let reached = ended.as_ref().is_some_and(|ended| ended.bridged);
+    info!(call.sid = %webhook.call, reached, "the transfer is over");
+    if let Some(ended) = ended {
+        report(app, webhook, Event::TransferEnded(ended), None).await;
+    }
+    let told = app.pool.next_step(&Span::current(), &webhook.call, None).await;
+    follow(app, webhook, &Known::by(told, webhook, After::Transfer { reached })).await
 }

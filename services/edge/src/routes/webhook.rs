@@ -16,6 +16,7 @@ use tracing::warn;
 
 use crate::{
     App,
+    call::reported::Parameters,
     monitor::Route,
     twilio::{
         sid::{AccountSid, CallSid},
@@ -48,6 +49,12 @@ pub(crate) enum Refusal {
     Slow,
     /// A parameter without which there is no call is missing or has not its form.
     Parameter(&'static str),
+}
+
+impl Parameters for Webhook {
+    fn parameter(&self, name: &str) -> Option<&str> {
+        Self::parameter(self, name)
+    }
 }
 
 impl Webhook {

@@ -34,6 +34,8 @@ pub struct ConnectStream {
     pub action: String,
     /// The media socket, `wss`, without a query: Twilio would drop it.
     pub url: String,
+    /// Told by POST when the stream starts, stops and fails.
+    pub status_callback: String,
     /// Delivered in the stream's `start`. One that is too long for Twilio is left out.
     pub parameters: Vec<(&'static str, String)>,
 }
@@ -49,6 +51,7 @@ impl ConnectStream {
             connect.with_attribute(("method", "POST")).write_inner_content(|out| {
                 out.create_element("Stream")
                     .with_attribute(("url", clean(&self.url).as_str()))
+                    .with_attribute(("statusCallback", clean(&self.status_callback).as_str()))
                     .write_inner_content(|out| self.write_parameters(out))?;
                 Ok(())
             })?;
@@ -118,9 +121,13 @@ fn clean(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn connect(parameters: Vec<(&'static str, String)>) -> String {
+    fn stream(digits: String, parameters: Vec<(&'static str, String)>) -> ConnectStream {
         let (action, url) = ("https://e.example/stream-ended".to_owned(), "wss://e.example/media-stream/t".to_owned());
-        ConnectStream { digits: String::new(), action, url, parameters }.to_twiml()
+        ConnectStream { digits, action, url, status_callback: "https://e.example/stream-status".to_owned(), parameters }
+    }
+
+    fn connect(parameters: Vec<(&'static str, String)>) -> String {
+        stream(String::new(), parameters).to_twiml()
     }
 
     #[test]
@@ -129,7 +136,7 @@ mod tests {
             connect(vec![("from", "+15005550006".to_owned())]),
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response>\
              <Connect action=\"https://e.example/stream-ended\" method=\"POST\">\
-             <Stream url=\"wss://e.example/media-stream/t\"><Parameter name=\"from\" value=\"+15005550006\"/></Stream>\
+             <Stream url=\"wss://e.example/media-stream/t\" statusCallback=\"https://e.example/stream-status\"><Parameter name=\"from\" value=\"+15005550006\"/></Stream>\
              </Connect><Hangup/></Response>"
         );
     }
@@ -156,8 +163,7 @@ mod tests {
 
     #[test]
     fn keys_are_played_before_the_stream_is_connected() {
-        let (action, url) = ("https://e.example/stream-ended".to_owned(), "wss://e.example/media-stream/t".to_owned());
-        let document = ConnectStream { digits: "1w2#".to_owned(), action, url, parameters: vec![] }.to_twiml();
+        let document = stream("1w2#".to_owned(), vec![]).to_twiml();
         assert!(document.contains("<Response><Play digits=\"1w2#\"/><Connect "), "{document}");
         assert!(document.ends_with("</Connect><Hangup/></Response>"), "{document}");
     }

@@ -64,14 +64,19 @@ impl WorkerPool {
         timeout(RESERVES_TIMEOUT, reserving).await.ok().flatten()
     }
 
-    /// What Twilio should do with a call; `None` when no worker knows it.
-    pub async fn next_step(&self, span: &Span, call: &CallSid, first: Option<WorkerId>) -> Option<NextStepResponse> {
+    /// What Twilio should do with a call, and who says so; `None` when no worker knows it.
+    pub async fn next_step(
+        &self,
+        span: &Span,
+        call: &CallSid,
+        first: Option<WorkerId>,
+    ) -> Option<(WorkerId, NextStepResponse)> {
         self.ask(call, first, |worker| worker.next_step(span, call)).await
     }
 
     /// What a human is told before they take the call; `None` when no worker knows it.
     pub async fn briefing(&self, span: &Span, call: &CallSid, first: Option<WorkerId>) -> Option<BriefingResponse> {
-        self.ask(call, first, |worker| worker.briefing(span, call)).await
+        self.ask(call, first, |worker| worker.briefing(span, call)).await.map(|(_, briefing)| briefing)
     }
 
     /// Adds to the call's record; whether a worker knows it.
@@ -111,7 +116,7 @@ impl WorkerPool {
         call: &CallSid,
         first: Option<WorkerId>,
         question: impl Fn(&dyn Worker) -> Answer<T>,
-    ) -> Option<T> {
+    ) -> Option<(WorkerId, T)> {
         timeout(ANSWER_TIMEOUT, self.ask_all(call, first, question)).await.ok().flatten()
     }
 
@@ -120,7 +125,7 @@ impl WorkerPool {
         call: &CallSid,
         first: Option<WorkerId>,
         question: impl Fn(&dyn Worker) -> Answer<T>,
-    ) -> Option<T> {
+    ) -> Option<(WorkerId, T)> {
         self.resolved().await;
         let (hinted, mut others): (Vec<_>, Vec<_>) =
             self.members().into_iter().partition(|known| Some(known.id) == first);
@@ -138,7 +143,7 @@ impl WorkerPool {
             tokio::select! {
                 () = &mut head_start, if is_head_start => answers.extend(others.drain(..).map(&asked)),
                 answer = answers.next() => match answer? {
-                    (_, Ok(answer)) => return Some(answer),
+                    (id, Ok(answer)) => return Some((id, answer)),
                     (_, Err(status)) if status.code() == Code::NotFound => {}
                     (id, Err(status)) => warn!(call.sid = %call, worker.id = %id, code = ?status.code(), "no answer"),
                 }

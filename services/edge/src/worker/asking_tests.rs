@@ -22,7 +22,9 @@ fn claim(key: &str) -> ClaimOutboundRequest {
 }
 
 async fn next_step(pool: &WorkerPool, first: Option<u16>) -> Option<NextStepResponse> {
-    pool.next_step(&Span::none(), &call(), first.map(id)).await
+    let (worker, answer) = pool.next_step(&Span::none(), &call(), first.map(id)).await?;
+    assert_eq!(worker, id(answer.agent.parse().unwrap()), "who says so is named");
+    Some(answer)
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,7 +89,7 @@ async fn a_question_waits_for_the_first_resolution() {
         step = pool.next_step(&span, &call, None) => step,
         never = pool.keep_resolving() => match never {},
     };
-    assert_eq!(step, Some(said(9)));
+    assert_eq!(step, Some((id(9), said(9))));
 }
 
 #[tokio::test(start_paused = true)]

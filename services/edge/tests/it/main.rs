@@ -4,8 +4,10 @@
 
 mod support;
 
+mod callbacks;
 mod door;
 mod drain;
+mod hand_over;
 mod media;
 mod process;
 mod webhooks;

@@ -1,13 +1,9 @@
-use edge::twilio::{
-    signature::sign,
-    twiml::{APOLOGY, NOBODY_ANSWERED},
-};
+use edge::twilio::signature::sign;
 use http_body_util::Full;
 use hyper::{Request, StatusCode};
-use offhook_proto::voice::v1::{HangUp, NextStep, Transfer, next_step::Step};
 
 use crate::support::{
-    CALL, Edge, HOST, TOKEN,
+    Edge, HOST, TOKEN,
     twilio::{Stream, arrive, form, get, get_signed, post, post_signed, send, stream_path},
     worker::Worker,
 };
@@ -22,7 +18,8 @@ async fn an_incoming_call_is_connected_to_a_stream_of_its_own() {
         document,
         format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response>\
-             <Connect action=\"https://{HOST}/stream-ended\" method=\"POST\"><Stream url=\"wss://{HOST}{path}\">\
+             <Connect action=\"https://{HOST}/stream-ended\" method=\"POST\"><Stream url=\"wss://{HOST}{path}\" \
+             statusCallback=\"https://{HOST}/stream-status\">\
              <Parameter name=\"from\" value=\"+15005550006\"/><Parameter name=\"to\" value=\"+15005550009\"/>\
              <Parameter name=\"direction\" value=\"inbound\"/><Parameter name=\"agent\" value=\"night\"/>\
              </Stream></Connect><Hangup/></Response>"
@@ -131,47 +128,4 @@ async fn a_ticket_opens_one_socket() {
     let _socket = Stream::open(edge.public, &path).await.unwrap();
     assert_eq!(Stream::open(edge.public, &path).await.err(), Some(StatusCode::FORBIDDEN));
     assert_eq!(edge.metric("edge_requests_refused_total", "reason=\"used_ticket\"").await, Some(1.0));
-}
-
-#[tokio::test]
-async fn the_first_worker_that_knows_a_call_decides_what_comes_next() {
-    let (ignorant, worker) = (Worker::willing().await, Worker::willing().await);
-    let edge = Edge::with_workers(&[ignorant.address, worker.address]).await;
-    worker.decides(NextStep { step: Some(Step::HangUp(HangUp { say: "Good <bye>".to_owned() })) });
-    let (status, document) = post(edge.public, "/stream-ended", &form(&[])).await;
-    assert_eq!(status, StatusCode::OK);
-    assert!(document.ends_with("<Response><Say>Good &lt;bye&gt;</Say><Hangup/></Response>"), "{document}");
-}
-
-#[tokio::test]
-async fn a_transfer_dials_the_human() {
-    let worker = Worker::willing().await;
-    let edge = Edge::with_workers(&[worker.address]).await;
-    let transfer = Transfer { reason: "angry".to_owned(), say: "One moment.".to_owned() };
-    worker.decides(NextStep { step: Some(Step::Transfer(transfer)) });
-    let (_, document) = post(edge.public, "/stream-ended", &form(&[])).await;
-    let expected = format!(
-        "<Response><Say>One moment.</Say><Dial action=\"https://voice.example.com/transfer-result\" method=\"POST\" \
-         answerOnBridge=\"true\" timeout=\"20\"><Sip>sip:help@example.com?X-Offhook-Call-Sid={CALL}\
-         &amp;X-Offhook-Reason=angry</Sip></Dial><Hangup/></Response>"
-    );
-    assert!(document.ends_with(&expected), "{document}");
-}
-
-#[tokio::test]
-async fn a_call_that_no_worker_knows_ends_with_an_apology() {
-    let worker = Worker::willing().await;
-    let edge = Edge::with_workers(&[worker.address, "127.0.0.1:1".parse().unwrap()]).await;
-    let apology = format!("<Response><Say>{APOLOGY}</Say><Hangup/></Response>");
-    assert!(post(edge.public, "/stream-ended", &form(&[])).await.1.ends_with(&apology));
-    assert!(post(edge.public, "/failover", &form(&[])).await.1.ends_with(&apology));
-}
-
-#[tokio::test]
-async fn after_a_transfer_the_call_ends_with_an_apology_only_if_nobody_was_reached() {
-    let edge = Edge::with_env(&[]).await;
-    let (_, reached) = post(edge.public, "/transfer-result", &form(&[("DialCallStatus", "completed")])).await;
-    assert!(reached.ends_with("<Response><Hangup/></Response>"), "{reached}");
-    let (_, busy) = post(edge.public, "/transfer-result", &form(&[("DialCallStatus", "busy")])).await;
-    assert!(busy.contains(NOBODY_ANSWERED), "{busy}");
 }

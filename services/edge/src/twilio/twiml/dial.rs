@@ -19,11 +19,8 @@ pub const REASON_HEADER: &str = "X-Offhook-Reason";
 const HEADERS_LIMIT: usize = 1024;
 /// Seconds that Twilio lets a phone ring.
 const RINGS: [u64; 2] = [5, 600];
-/// Seconds that Twilio lets two people talk.
-const LASTS: [u64; 2] = [1, 14_400];
 
-/// Has Twilio dial a human, and ask `action` what to do when that is over. Says who is dialled and why, so it has no form
-/// for logs.
+/// Has Twilio dial a human. Says who is dialled and why, so it has no form for logs.
 #[derive(Clone)]
 pub struct DialHuman<'a> {
     /// The caller's leg.
@@ -38,12 +35,19 @@ pub struct DialHuman<'a> {
     pub caller_id: Option<&'a str>,
     /// How long the phone rings; Twilio takes 5 s to 10 min.
     pub ring: Duration,
-    /// How long the two may talk. `None`: four hours, Twilio's own limit.
-    pub time_limit: Option<Duration>,
     /// Asked by POST what the human is told before the two are connected. `None`: they are connected at once.
     pub whisper: Option<&'a str>,
-    /// Asked by POST when the attempt, or the conversation, is over.
-    pub action: &'a str,
+    /// What follows the attempt, or the conversation.
+    pub then: Then<'a>,
+}
+
+/// What follows a transfer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Then<'a> {
+    /// This URL is asked by POST.
+    Ask(&'a str),
+    /// A sentence, however it went, and the end of the call: nobody needs to be asked.
+    Say(&'a str),
 }
 
 /// Whose phone rings.
@@ -60,16 +64,20 @@ impl DialHuman<'_> {
     pub fn to_twiml(&self) -> String {
         response(|out| {
             say(out, self.say)?;
-            let dial = out.create_element("Dial").with_attribute(("action", clean(self.action).as_str()));
-            let mut dial = dial.with_attribute(("method", "POST")).with_attribute(("answerOnBridge", "true"));
-            dial = dial.with_attribute(("timeout", seconds(self.ring, RINGS).as_str()));
-            if let Some(limit) = self.time_limit {
-                dial = dial.with_attribute(("timeLimit", seconds(limit, LASTS).as_str()));
+            let mut dial = out.create_element("Dial");
+            if let Then::Ask(action) = self.then {
+                dial = dial.with_attribute(("action", clean(action).as_str())).with_attribute(("method", "POST"));
             }
+            dial = dial.with_attribute(("answerOnBridge", "true"));
+            let ring = self.ring.as_secs().clamp(RINGS[0], RINGS[1]);
+            dial = dial.with_attribute(("timeout", ring.to_string().as_str()));
             if let Some(id) = self.caller_id {
                 dial = dial.with_attribute(("callerId", clean(id).as_str()));
             }
             dial.write_inner_content(|out| self.write_callee(out))?;
+            if let Then::Say(sentence) = self.then {
+                say(out, sentence)?;
+            }
             hang_up(out)
         })
     }
@@ -86,10 +94,6 @@ impl DialHuman<'_> {
         callee.write_text_content(BytesText::new(&clean(&address)))?;
         Ok(())
     }
-}
-
-fn seconds(duration: Duration, [least, most]: [u64; 2]) -> String {
-    duration.as_secs().clamp(least, most).to_string()
 }
 
 /// The address with what there is room for.
@@ -145,9 +149,9 @@ mod tests {
     }
 
     fn dial<'a>(call: &'a CallSid, callee: Callee<'a>) -> DialHuman<'a> {
-        let (say, reason, action) = ("One moment.", "wants a refund", "https://h/transfer-result");
+        let (say, reason, then) = ("One moment.", "wants a refund", Then::Ask("https://h/transfer-result"));
         let ring = Duration::from_secs(20);
-        DialHuman { call, say, callee, reason, caller_id: None, ring, time_limit: None, whisper: None, action }
+        DialHuman { call, say, callee, reason, caller_id: None, ring, whisper: None, then }
     }
 
     #[test]
@@ -174,13 +178,21 @@ mod tests {
     }
 
     #[test]
-    fn times_beyond_what_twilio_takes_are_cut() {
+    fn a_time_that_twilio_does_not_take_is_brought_within_its_limits() {
         let call = call();
-        for (asked, ring, limit) in [(0, "timeout=\"5\"", "timeLimit=\"1\""), (90_000, "\"600\"", "\"14400\"")] {
-            let (time, callee) = (Duration::from_secs(asked), Callee::Sip("sip:a@b"));
-            let document = DialHuman { ring: time, time_limit: Some(time), ..dial(&call, callee) }.to_twiml();
-            assert!(document.contains(ring) && document.contains(limit), "{document}");
+        for (asked, taken) in [(0, "timeout=\"5\""), (90_000, "timeout=\"600\"")] {
+            let (ring, callee) = (Duration::from_secs(asked), Callee::Sip("sip:a@b"));
+            let document = DialHuman { ring, ..dial(&call, callee) }.to_twiml();
+            assert!(document.contains(taken), "{document}");
         }
+    }
+
+    #[test]
+    fn a_transfer_that_nobody_is_asked_about_ends_in_words_and_a_hang_up() {
+        let call = call();
+        let document = DialHuman { then: Then::Say("Goodbye."), ..dial(&call, Callee::Sip("sip:a@b")) }.to_twiml();
+        assert!(document.contains("<Dial answerOnBridge=\"true\" timeout=\"20\"><Sip>"), "{document}");
+        assert!(document.ends_with("</Dial><Say>Goodbye.</Say><Hangup/></Response>"), "{document}");
     }
 
     #[test]

@@ -11,19 +11,29 @@ use offhook_proto::voice::v1::{
     ReserveResponse, SettleOutboundRequest, SettleOutboundResponse, Start, TellRequest, TellResponse, ToEdge,
     calls_server::{Calls, CallsServer},
     conversations_server::{Conversations, ConversationsServer},
-    from_edge, to_edge,
+    from_edge, report_request, to_edge,
 };
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
-use super::soon;
+use super::{CALL, soon};
 
 /// A worker on loopback.
 pub(crate) struct Worker {
     pub(crate) address: SocketAddr,
     attached: mpsc::Receiver<Leg>,
-    steps: Arc<Mutex<Option<NextStep>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+/// What the worker knows of every call, and was told.
+#[derive(Default)]
+struct Known {
+    /// `None`: it knows no call.
+    step: Option<NextStep>,
+    briefing: BriefingResponse,
+    reports: Vec<ReportRequest>,
+    reserved: u32,
 }
 
 /// A leg as its worker sees it.
@@ -38,7 +48,7 @@ pub(crate) struct Leg {
 struct Service {
     manner: Manner,
     attached: mpsc::Sender<Leg>,
-    steps: Arc<Mutex<Option<NextStep>>>,
+    known: Arc<Mutex<Known>>,
 }
 
 #[derive(Clone, Copy)]
@@ -73,19 +83,40 @@ impl Worker {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (attached, legs) = mpsc::channel(8);
-        let steps = Arc::new(Mutex::new(None));
-        let service = Service { manner, attached, steps: steps.clone() };
+        let known = Arc::new(Mutex::new(Known::default()));
+        let service = Service { manner, attached, known: known.clone() };
         let server = Server::builder()
             .add_service(ConversationsServer::new(service.clone()))
             .add_service(CallsServer::new(service))
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::spawn(server);
-        Self { address, attached: legs, steps }
+        Self { address, attached: legs, known }
     }
 
     /// Says what comes next for every call.
     pub(crate) fn decides(&self, step: NextStep) {
-        *self.steps.lock().unwrap() = Some(step);
+        self.known.lock().unwrap().step = Some(step);
+    }
+
+    /// Says this to a human who is asked to take a call.
+    pub(crate) fn briefs(&self, from: &str, reason: &str) {
+        let briefing = BriefingResponse { from: from.to_owned(), reason: reason.to_owned() };
+        self.known.lock().unwrap().briefing = briefing;
+    }
+
+    /// What was reported since the last time this was asked.
+    pub(crate) fn reported(&self) -> Vec<report_request::Event> {
+        let reports = std::mem::take(&mut self.known.lock().unwrap().reports);
+        let told = |report: ReportRequest| {
+            assert_eq!(report.call_sid, CALL);
+            report.event.unwrap()
+        };
+        reports.into_iter().map(told).collect()
+    }
+
+    /// How often a place was asked for.
+    pub(crate) fn reserved(&self) -> u32 {
+        self.known.lock().unwrap().reserved
     }
 
     /// The next leg, before it is accepted.
@@ -151,7 +182,7 @@ impl Conversations for Service {
 #[tonic::async_trait]
 impl Calls for Service {
     async fn next_step(&self, _: Request<NextStepRequest>) -> Result<Response<NextStepResponse>, Status> {
-        let step = self.steps.lock().unwrap().clone();
+        let step = self.known.lock().unwrap().step.clone();
         step.map(|step| Response::new(NextStepResponse { step: Some(step), agent: "demo".into() }))
             .ok_or_else(|| Status::not_found("no such call"))
     }
@@ -165,18 +196,28 @@ impl Calls for Service {
     }
 
     async fn reserve(&self, _: Request<ReserveRequest>) -> Result<Response<ReserveResponse>, Status> {
+        self.known.lock().unwrap().reserved += 1;
         match self.manner {
             Manner::Full => Err(Status::resource_exhausted("full")),
             Manner::Willing | Manner::Refusing(_) | Manner::Hung => Ok(Response::new(ReserveResponse {})),
         }
     }
 
-    async fn briefing(&self, _: Request<BriefingRequest>) -> Result<Response<BriefingResponse>, Status> {
-        Err(Status::unimplemented("not asked by an edge"))
+    async fn briefing(&self, request: Request<BriefingRequest>) -> Result<Response<BriefingResponse>, Status> {
+        let known = self.known.lock().unwrap();
+        if known.step.is_none() || request.get_ref().call_sid != CALL {
+            return Err(Status::not_found("no such call"));
+        }
+        Ok(Response::new(known.briefing.clone()))
     }
 
-    async fn report(&self, _: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
-        Err(Status::unimplemented("not asked by an edge"))
+    async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
+        let mut known = self.known.lock().unwrap();
+        if known.step.is_none() {
+            return Err(Status::not_found("no such call"));
+        }
+        known.reports.push(request.into_inner());
+        Ok(Response::new(ReportResponse {}))
     }
 
     async fn claim_outbound(
