@@ -10,6 +10,7 @@ use offhook_hosting::{
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
+    development::Signatures,
     limits::LimitsConfig,
     twilio::{rest::RestConfig, sid::AccountSid},
     worker::WorkerTarget,
@@ -29,6 +30,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// `PUBLIC_URL`, required: the origin that Twilio is told to call.
     pub public_url: PublicUrl,
+    /// `--insecure-skip-signature`, no variable: whether signatures are looked at.
+    pub signatures: Signatures,
     /// What Twilio and this edge know of each other.
     pub twilio: TwilioConfig,
     /// `SONIC_WORKERS`, default `http://127.0.0.1:50051`: the workers, or names that resolve to them.
@@ -77,6 +80,7 @@ impl Config {
             listen,
             admin_listen,
             public_url,
+            signatures: Signatures::Checked,
             twilio,
             workers: workers.unwrap_or_else(|| vec![WorkerTarget::local()]),
             limits,

@@ -1,7 +1,7 @@
 //! A service's process: what `main` does, and the exit codes it ends with.
 //!
-//! Without an argument the process serves: reads the whole configuration, starts telemetry, serves, and sends what
-//! telemetry is left. With `healthcheck` it asks the serving process beside it how it is, which is all that a container
+//! Without an argument, or with flags of the service's own, the process serves: reads the whole configuration, starts
+//! telemetry, serves, and sends what telemetry is left. With `healthcheck` it asks the serving process beside it how it is, which is all that a container
 //! without a shell can do. It ends with 0, also after a drain; with 1 when something failed; with 2 when environment or
 //! command line are wrong and starting again would not help.
 
@@ -29,6 +29,14 @@ pub trait Service: Sized {
     /// With every mistake there is.
     fn from_env(env: &Env) -> Result<Self, ConfigError>;
 
+    /// Changes the configuration as a flag of the command line says. No service has one unless it says so.
+    ///
+    /// # Errors
+    /// With what to do instead, if there is no such flag or it may not be used.
+    fn with_flag(self, flag: &str) -> Result<Self, String> {
+        Err(format!("{flag} is not known; usage: {} [healthcheck]", Self::NAME))
+    }
+
     /// Reads only where the private listener is, for the health check.
     ///
     /// # Errors
@@ -49,12 +57,15 @@ pub trait Service: Sized {
 pub fn main<S: Service>() -> ExitCode {
     let (arguments, env): (Vec<_>, _) = (std::env::args().skip(1).collect(), Env::of_process());
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => match S::from_env(&env) {
-            Ok(service) => report::<S>(serve(service)),
-            Err(mistakes) => misconfigured::<S>(mistakes),
-        },
         ["healthcheck"] => match S::admin_listen_from_env(&env) {
             Ok(address) => report::<S>(admin::probe(address).context("unhealthy")),
+            Err(mistakes) => misconfigured::<S>(mistakes),
+        },
+        flags if flags.iter().all(|flag| flag.starts_with("--")) => match S::from_env(&env) {
+            Ok(service) => match flags.iter().try_fold(service, |service, flag| service.with_flag(flag)) {
+                Ok(service) => report::<S>(serve(service)),
+                Err(problem) => misconfigured::<S>(problem),
+            },
             Err(mistakes) => misconfigured::<S>(mistakes),
         },
         _ => misconfigured::<S>(format_args!("usage: {} [healthcheck]", S::NAME)),

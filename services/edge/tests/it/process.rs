@@ -9,9 +9,11 @@ use offhook_proto::voice::v1::{Next, Speak, from_edge::Message as ToWorker, to_e
 
 use crate::support::{
     CALL, TOKEN,
-    twilio::{Sent, Stream, arrive, form, post},
+    twilio::{Sent, Stream, arrive, form, post, post_signed},
     worker::Worker,
 };
+
+const SKIP: &str = "--insecure-skip-signature";
 
 fn edge(variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_edge"));
@@ -45,6 +47,29 @@ fn a_process_serves_is_found_healthy_and_goes_when_told() {
 #[test]
 fn an_argument_that_means_nothing_is_refused() {
     assert_eq!(edge(&[]).arg("serve").output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn signatures_are_not_skipped_under_a_public_url() {
+    let variables = [("PUBLIC_URL", "https://voice.example.com"), ("TWILIO_AUTH_TOKEN", TOKEN)];
+    let output = edge(&variables).arg(SKIP).output().unwrap();
+    let report = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(report.contains(SKIP) && report.contains("PUBLIC_URL"), "{report}");
+    let other = edge(&variables).arg("--insecure").output().unwrap();
+    assert_eq!(other.status.code(), Some(2), "a flag that means nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_developer_may_skip_signatures_but_not_tickets_and_is_told_so_all_the_while() {
+    let mut serving = Serving::start_with(&[SKIP], &[("PUBLIC_URL", "https://edge.localhost")]);
+    let address = serving.public.parse().unwrap();
+    let (status, document) = post_signed(address, "/failover", &form(&[]), None).await;
+    assert!(status.is_success() && document.contains("<Say>"), "{status} {document}");
+    assert!(Stream::open_signed(address, "/media-stream/guessed", None).await.is_err());
+    let (code, log) = serving.terminate();
+    assert_eq!(code, Some(0));
+    assert!(log.contains(SKIP) && log.contains("forged_ticket"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,6 +117,10 @@ struct Serving {
 
 impl Serving {
     fn start(more: &[(&str, &str)]) -> Self {
+        Self::start_with(&[], more)
+    }
+
+    fn start_with(arguments: &[&str], more: &[(&str, &str)]) -> Self {
         let mut variables = vec![
             ("EDGE_LISTEN", "127.0.0.1:0"),
             ("EDGE_ADMIN_LISTEN", "127.0.0.1:0"),
@@ -100,7 +129,7 @@ impl Serving {
             ("SIP_ENDPOINT", "sip:help@example.com"),
         ];
         variables.extend(more);
-        let mut process = edge(&variables).spawn().unwrap();
+        let mut process = edge(&variables).args(arguments).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let started = lines.find_map(|line| line.ok().filter(|line| line.contains("edge serves"))).unwrap();
         let started: serde_json::Value = serde_json::from_str(&started).unwrap();
