@@ -6,7 +6,10 @@ use std::{
 
 use offhook_hosting::clock::Clock;
 
-use super::{Begun, CallRecord, CallSid, CallStore, Entry, NextStep, StoreError, StoreFuture};
+use super::{
+    Begun, CallRecord, CallSid, CallStore, Claim, Entry, IdempotencyKey, NextStep, Settled, StoreError, StoreFuture,
+    outbound::Claims,
+};
 
 /// How long an ended call can still be asked for.
 const KEEP_ENDED: Duration = Duration::from_secs(600);
@@ -18,6 +21,7 @@ const KEEP_GOING_ON: Duration = Duration::from_secs(4 * 3_600);
 pub struct MemoryStore {
     clock: Clock,
     calls: Mutex<HashMap<CallSid, Kept>>,
+    claims: Mutex<Claims>,
 }
 
 #[derive(Debug)]
@@ -45,7 +49,7 @@ impl Kept {
 impl MemoryStore {
     /// An empty store.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, calls: Mutex::default() }
+        Self { clock, calls: Mutex::default(), claims: Mutex::default() }
     }
 
     /// The calls that are not to be forgotten yet. No lock is held over an await, and no panic leaves a record half
@@ -55,6 +59,10 @@ impl MemoryStore {
         let now = self.clock.now();
         calls.retain(|_, kept| kept.keep_for().is_none_or(|keep| now.duration_since(kept.changed) < keep));
         calls
+    }
+
+    fn claims(&self) -> MutexGuard<'_, Claims> {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,6 +88,22 @@ impl CallStore for MemoryStore {
             None => Err(StoreError::UnknownCall),
         };
         Box::pin(std::future::ready(applied))
+    }
+
+    fn place(&self, call: CallRecord) -> StoreFuture<()> {
+        let changed = self.clock.now();
+        self.calls().entry(call.call_sid.clone()).or_insert(Kept { record: call, changed });
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn claim_outbound(&self, key: IdempotencyKey, fingerprint: Vec<u8>) -> StoreFuture<Claim> {
+        let claim = self.claims().claim(key, fingerprint, self.clock.now());
+        Box::pin(std::future::ready(claim))
+    }
+
+    fn settle_outbound(&self, key: IdempotencyKey, settled: Settled) -> StoreFuture<()> {
+        let settled = self.claims().settle(&key, settled);
+        Box::pin(std::future::ready(settled))
     }
 
     fn record(&self, call: &CallSid) -> StoreFuture<Option<CallRecord>> {

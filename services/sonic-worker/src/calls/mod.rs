@@ -2,6 +2,7 @@
 
 mod files;
 mod memory;
+mod outbound;
 mod outcome;
 mod record;
 mod report;
@@ -11,6 +12,7 @@ use std::{pin::Pin, sync::Arc};
 
 pub use files::RecordFiles;
 pub use memory::MemoryStore;
+pub use outbound::{Claim, IdempotencyKey, Settled};
 pub use outcome::{Digits, InvalidDigits, NextStep, Outcome};
 pub use record::{CallRecord, CallSid, Direction, Entry, InvalidCallSid, LegNo, Party, Since};
 pub use report::{AnsweredBy, CallStatus, Recording, Report, StreamError, TransferEnded};
@@ -25,6 +27,15 @@ pub trait CallStore: Send + Sync + 'static {
 
     /// Adds to the record of a call that was begun. An entry for an unknown call is lost, with an error.
     fn append(&self, call: CallSid, entry: Entry) -> StoreFuture<()>;
+
+    /// A call was placed: its record begins, if no leg was there first.
+    fn place(&self, call: CallRecord) -> StoreFuture<()>;
+
+    /// Asks whether a call may be placed for a request with this key. The fingerprint is of what was asked for.
+    fn claim_outbound(&self, key: IdempotencyKey, fingerprint: Vec<u8>) -> StoreFuture<Claim>;
+
+    /// Says what became of a claimed request.
+    fn settle_outbound(&self, key: IdempotencyKey, settled: Settled) -> StoreFuture<()>;
 
     /// The record as it stands, or `None` when the call is unknown or was forgotten.
     fn record(&self, call: &CallSid) -> StoreFuture<Option<CallRecord>>;
@@ -56,6 +67,15 @@ pub type SharedStore = Arc<dyn CallStore>;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The call was never begun, or was forgotten.
-    #[error("the store knows no such call")]
+    #[error("no such call here")]
     UnknownCall,
+    /// A key must not be used for anything else.
+    #[error("idempotency_key was used for another request")]
+    KeyOfAnotherRequest,
+    /// Until the oldest are forgotten.
+    #[error("too many idempotency keys are remembered")]
+    TooManyKeys,
+    /// The key was never claimed, or was forgotten.
+    #[error("nothing was claimed with this idempotency_key here")]
+    NothingClaimed,
 }

@@ -8,13 +8,15 @@ use offhook_proto::voice::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{LiveCalls, NotTold, Places, Questions, Worker, convert, reports};
-use crate::calls::{CallRecord, CallSid, Entry, RecordFiles, SharedStore, StoreError};
+use super::{LiveCalls, NotTold, Places, Questions, Worker, convert, outbound, reports};
+use crate::calls::{CallRecord, CallSid, Direction, Entry, NextStep, RecordFiles, Settled, SharedStore, StoreError};
 
 /// Answers questions about calls from the store, and tells live ones.
 pub struct CallsService {
     store: SharedStore,
     files: Option<RecordFiles>,
+    /// The name of the agent that speaks where none is named.
+    default_agent: String,
     clock: Clock,
     questions: Questions,
     live_calls: LiveCalls,
@@ -25,10 +27,11 @@ pub struct CallsService {
 impl CallsService {
     /// Answers for `worker`: from its store, and of what Twilio asks and tells its legs learn.
     pub fn new(worker: &Worker) -> Self {
-        let Worker { services, places, questions, live_calls, lifecycle, .. } = worker;
+        let Worker { services, agent, places, questions, live_calls, lifecycle, .. } = worker;
         Self {
             store: Arc::clone(&services.store),
             files: services.files.clone(),
+            default_agent: agent.name.clone(),
             clock: services.clock,
             questions: questions.clone(),
             live_calls: live_calls.clone(),
@@ -88,8 +91,14 @@ impl Calls for CallsService {
         }
     }
 
-    async fn briefing(&self, _: Request<BriefingRequest>) -> Result<Response<BriefingResponse>, Status> {
-        Err(Status::unimplemented("not served yet"))
+    async fn briefing(&self, request: Request<BriefingRequest>) -> Result<Response<BriefingResponse>, Status> {
+        let record = self.record(request.into_inner().call_sid).await?;
+        let from = record.caller.map(|caller| caller.as_str().to_owned()).unwrap_or_default();
+        let reason = match record.next_step {
+            NextStep::Transfer { reason, .. } => reason.unwrap_or_default(),
+            NextStep::HangUp { .. } | NextStep::SendDigits { .. } | NextStep::Reattach => String::new(),
+        };
+        Ok(Response::new(BriefingResponse { from, reason }))
     }
 
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
@@ -107,21 +116,35 @@ impl Calls for CallsService {
 
     async fn claim_outbound(
         &self,
-        _: Request<ClaimOutboundRequest>,
+        request: Request<ClaimOutboundRequest>,
     ) -> Result<Response<ClaimOutboundResponse>, Status> {
-        Err(Status::unimplemented("not served yet"))
+        let (key, fingerprint) = outbound::claim(request.into_inner())?;
+        let claim = self.store.claim_outbound(key, fingerprint).await.map_err(refused)?;
+        Ok(Response::new(outbound::claimed(claim)))
     }
 
     async fn settle_outbound(
         &self,
-        _: Request<SettleOutboundRequest>,
+        request: Request<SettleOutboundRequest>,
     ) -> Result<Response<SettleOutboundResponse>, Status> {
-        Err(Status::unimplemented("not served yet"))
+        let (key, settled, agent) = outbound::settlement(request.into_inner())?;
+        if let Some(key) = key {
+            self.store.settle_outbound(key, settled.clone()).await.map_err(refused)?;
+        }
+        if let Settled::Placed(call) = settled {
+            let hang_up = NextStep::HangUp { say: None };
+            let agent = agent.unwrap_or_else(|| self.default_agent.clone());
+            let record = CallRecord::new(call, agent, Direction::Outbound, self.clock.wall(), hang_up);
+            self.store.place(record).await.map_err(refused)?;
+        }
+        Ok(Response::new(SettleOutboundResponse {}))
     }
 }
 
 fn refused(error: StoreError) -> Status {
     match error {
-        StoreError::UnknownCall => Status::not_found("no such call here"),
+        StoreError::UnknownCall | StoreError::NothingClaimed => Status::not_found(error.to_string()),
+        StoreError::KeyOfAnotherRequest => Status::invalid_argument(error.to_string()),
+        StoreError::TooManyKeys => Status::resource_exhausted(error.to_string()),
     }
 }

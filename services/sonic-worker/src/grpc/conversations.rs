@@ -186,7 +186,8 @@ impl Leg {
         let time = CallTime { started: services.clock.now(), started_at: services.clock.wall() };
         // Until the conversation decides: a caller whose worker is lost still hears a sentence.
         let (name, apology) = (agent.name.clone(), agent.apologise());
-        let leg = CallRecord::new(start.call.clone(), name, start.direction, time.started_at, apology);
+        let mut leg = CallRecord::new(start.call.clone(), name, start.direction, time.started_at, apology);
+        leg.caller = start.caller;
         let past = match services.store.begin(leg).await {
             Ok(begun) if begun.is_over() => {
                 info!("the call is over already");

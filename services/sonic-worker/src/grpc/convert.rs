@@ -4,12 +4,15 @@ use tonic::{Code, Status};
 
 use super::reports;
 use crate::{
-    calls::{CallRecord, CallSid, Direction, NextStep, Speaker, ToolRun, Turn, TurnKind},
+    calls::{CallRecord, CallSid, Direction, NextStep, Party, Speaker, ToolRun, Turn, TurnKind},
     conversation::{Input, Key, LegEnd},
 };
 
 /// The most that a model is told at once: longer texts are split by those who measured what it takes in.
 const MOST_TOLD_CHARACTERS: usize = 1_000;
+
+/// Longer than any number or SIP address.
+const LONGEST_PARTY: usize = 300;
 
 /// A valid `Start`, as far as this worker needs it.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub(crate) struct Start {
     pub(crate) call: CallSid,
     pub(crate) stream_sid: String,
     pub(crate) direction: Direction,
+    /// Who is on the phone.
+    pub(crate) caller: Option<Party>,
     pub(crate) transfer_available: bool,
     pub(crate) ticket_id: String,
 }
@@ -29,6 +34,12 @@ impl TryFrom<wire::Start> for Start {
             wire::Direction::Outbound => Direction::Outbound,
             wire::Direction::Inbound | wire::Direction::Unspecified => Direction::Inbound,
         };
+        // Of an outbound call Twilio's From is us.
+        let caller = match direction {
+            Direction::Inbound => &start.from,
+            Direction::Outbound => &start.to,
+        };
+        let caller = Some(caller.clone()).filter(|caller| (1..=LONGEST_PARTY).contains(&caller.len()));
         for (name, value) in [("stream_sid", &start.stream_sid), ("account_sid", &start.account_sid)] {
             if value.is_empty() {
                 return Err(Status::invalid_argument(format!("start.{name} is required")));
@@ -38,6 +49,7 @@ impl TryFrom<wire::Start> for Start {
             call: call_sid(start.call_sid)?,
             stream_sid: start.stream_sid,
             direction,
+            caller: caller.map(Party::from),
             transfer_available: start.transfer_available,
             ticket_id: start.ticket_id,
         })

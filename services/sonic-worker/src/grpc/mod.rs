@@ -4,6 +4,7 @@ mod calls;
 mod conversations;
 pub(crate) mod convert;
 mod live_calls;
+mod outbound;
 mod places;
 mod questions;
 mod reports;

@@ -4,6 +4,7 @@
 
 mod facts;
 mod legs;
+mod outbound;
 mod process;
 mod records;
 mod resuming;

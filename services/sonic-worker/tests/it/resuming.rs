@@ -51,6 +51,8 @@ async fn after_a_human_who_was_busy_the_next_leg_goes_on_with_the_same_conversat
     let (mut leg, model) = worker.live_leg().await;
     hands_over(&mut leg, model).await;
     assert!(matches!(step(&worker).await, Step::Transfer(_)));
+    let briefing = worker.briefing().await.unwrap();
+    assert_eq!((briefing.from.as_str(), briefing.reason.as_str()), ("+4930901820", "a discount"));
     let first = worker.record(CALL).await.unwrap();
     assert_eq!(first.outcome, "transferred");
     // Twilio may ask twice what follows.
@@ -58,6 +60,7 @@ async fn after_a_human_who_was_busy_the_next_leg_goes_on_with_the_same_conversat
         worker.report(Event::TransferEnded(transfer_ended())).await.unwrap();
         assert!(matches!(step(&worker).await, Step::Reattach(_)));
     }
+    assert_eq!(worker.briefing().await.unwrap().reason, "", "no transfer is pending");
     let (mut leg, mut model) = worker.live_leg().await;
     let mut texts = Vec::new();
     while texts.last().is_none_or(|text: &String| !text.starts_with("Note:")) {
@@ -87,6 +90,7 @@ async fn a_call_that_twilio_says_is_over_is_over_whatever_was_missed() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("reported-calls");
     let mut worker = TestWorker::start([], Some(RecordFiles::in_folder(folder.clone()).unwrap())).await;
     assert_eq!(worker.report(progress("completed", 2)).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(worker.briefing().await.unwrap_err().code(), Code::NotFound);
     let (mut leg, model) = worker.live_leg().await;
     worker.report(progress("completed", 2)).await.unwrap();
     let Ok(Some(Message::Next(next))) = leg.next().await else { panic!("the leg ends") };

@@ -5,10 +5,11 @@ use std::{
 
 use offhook_hosting::{clock::Clock, entropy::Entropy, lifecycle::Lifecycle, telemetry::Telemetry};
 use offhook_proto::voice::v1::{
-    CallRecord, CallerAudio, Ended, EndedReason, FromEdge, GetRequest, NextStep, NextStepRequest, ReportRequest,
-    ReserveRequest, Start, TellRequest, ToEdge, calls_client::CallsClient, calls_server::CallsServer,
+    BriefingRequest, BriefingResponse, CallRecord, CallerAudio, ClaimOutboundRequest, Ended, EndedReason, FromEdge,
+    GetRequest, NextStep, NextStepRequest, ReportRequest, ReserveRequest, SettleOutboundRequest, Start, TellRequest,
+    ToEdge, calls_client::CallsClient, calls_server::CallsServer, claim_outbound_response::Verdict,
     conversations_client::ConversationsClient, conversations_server::ConversationsServer, from_edge,
-    report_request::Event, to_edge,
+    report_request::Event, settle_outbound_request, to_edge,
 };
 use serde_json::{Value, json};
 use sonic_worker::{
@@ -26,7 +27,7 @@ use sonic_worker::{
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Status, Streaming,
+    Response, Status, Streaming,
     transport::{Channel, Server, server::TcpIncoming},
 };
 
@@ -112,6 +113,21 @@ impl TestWorker {
         CallsClient::new(self.channel.clone()).tell(request).await.map(drop)
     }
 
+    pub(crate) async fn briefing(&self) -> Result<BriefingResponse, Status> {
+        let request = BriefingRequest { call_sid: CALL.into() };
+        CallsClient::new(self.channel.clone()).briefing(request).await.map(Response::into_inner)
+    }
+
+    pub(crate) async fn claim(&self, key: &str, fingerprint: &[u8]) -> Result<Verdict, Status> {
+        let request = ClaimOutboundRequest { idempotency_key: key.into(), fingerprint: fingerprint.to_vec().into() };
+        Ok(CallsClient::new(self.channel.clone()).claim_outbound(request).await?.into_inner().verdict.unwrap())
+    }
+
+    pub(crate) async fn settle(&self, key: &str, result: settle_outbound_request::Result) -> Result<(), Status> {
+        let request = SettleOutboundRequest { idempotency_key: key.into(), result: Some(result) };
+        CallsClient::new(self.channel.clone()).settle_outbound(request).await.map(drop)
+    }
+
     pub(crate) async fn report(&self, event: Event) -> Result<(), Status> {
         let request = ReportRequest { call_sid: CALL.into(), event: Some(event) };
         CallsClient::new(self.channel.clone()).report(request).await.map(drop)
@@ -144,6 +160,7 @@ impl Leg {
             ticket_id: ticket_id.into(),
             stream_sid: "MZ00000000000000000000000000000001".into(),
             account_sid: "AC00000000000000000000000000000001".into(),
+            from: "+4930901820".into(),
             transfer_available: true,
             ..Start::default()
         };
