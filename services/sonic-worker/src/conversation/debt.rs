@@ -13,6 +13,8 @@ pub(super) struct Debt {
     words: bool,
     /// Other texts that the model was to answer, such as a tool's result.
     texts: Vec<String>,
+    /// The agent has spoken since the caller said something, or a tool did.
+    has_spoken: bool,
     /// A turn of the agent is begun and not ended.
     turn: bool,
     /// The last words were told in the middle of a turn: what is left of that does not answer them.
@@ -105,12 +107,14 @@ impl Debt {
     pub(super) fn caller_said(&mut self, now: Instant) {
         self.caller_was_understood();
         (self.greeting, self.words, self.behind_turn, self.withheld) = (false, true, false, false);
+        self.has_spoken = false;
         self.silent_since = Some(now);
     }
 
     /// The model was told words that it is to answer as if the caller had said them.
     pub(super) fn words_told(&mut self, now: Instant) {
         (self.greeting, self.words, self.behind_turn) = (false, true, self.turn);
+        self.has_spoken = false;
         self.silent_since = Some(now);
     }
 
@@ -127,6 +131,7 @@ impl Debt {
     /// The model was told, or will be, what it is to answer.
     pub(super) fn told(&mut self, text: String, now: Instant) {
         self.texts.push(text);
+        self.has_spoken = false;
         self.silent_since = Some(now);
     }
 
@@ -136,6 +141,16 @@ impl Debt {
         if !self.behind_turn {
             self.answered();
         }
+    }
+
+    /// The caller hears the agent.
+    pub(super) fn agent_is_heard(&mut self) {
+        self.has_spoken = true;
+    }
+
+    /// Whether the caller has not heard the agent since there was something to be answered.
+    pub(super) fn has_said_nothing(&self) -> bool {
+        !self.has_spoken
     }
 
     /// The turn of the agent is over, by itself or because the caller interrupted.

@@ -2,42 +2,68 @@ use std::time::{Duration, Instant};
 
 use crate::calls::{NextStep, Outcome};
 
-/// After the agent decided to hang up, it may still say goodbye; this long after its last word it is taken to be done.
+/// After the agent decided to hang up, it may still say more; this long after its last word it is taken to be done.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// A caller who is handed over hears the next words from Twilio, and should not wait for them; a menu waits for its keys.
 const LAST_WORDS_BEFORE_MORE: Duration = Duration::from_millis(500);
 /// How long the agent may take to answer what a caller says after the goodbye.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(5);
-/// However long the goodbye is, the leg ends after this.
+/// However long the goodbye is, the leg ends so long after it began.
 const LONGEST: Duration = Duration::from_secs(20);
+/// What a caller hears from Twilio of an agent that never came to say goodbye.
+const FAREWELL: &str = "Goodbye.";
 
 /// The agent has decided to hang up or to hand over, and what it says before that is still to be heard.
 #[derive(Debug)]
 pub(super) struct Leaving {
     next_step: NextStep,
+    /// The goodbye is yet to be said.
+    is_unsaid: bool,
     done_at: Instant,
     give_up_at: Instant,
     caller_spoke: bool,
+    /// While the goodbye was yet to be said: what comes first may be that, and only then an answer.
+    caller_spoke_early: bool,
 }
 
 impl Leaving {
-    pub(super) fn new(next_step: NextStep, now: Instant) -> Self {
-        let mut leaving = Self { next_step, done_at: now, give_up_at: now + LONGEST, caller_spoke: false };
-        leaving.agent_speaks(now);
+    /// The agent has decided to leave after what it has said. If it `has_said_nothing`, its goodbye is waited for as long as
+    /// it takes a model to stall.
+    pub(super) fn new(next_step: NextStep, has_said_nothing: bool, stall_after: Duration, now: Instant) -> Self {
+        let is_unsaid = has_said_nothing && matches!(next_step, NextStep::HangUp { .. });
+        let wait = if is_unsaid { stall_after } else { Duration::ZERO };
+        let give_up_at = now + wait + LONGEST;
+        let mut leaving =
+            Self { next_step, is_unsaid, done_at: now, give_up_at, caller_spoke: false, caller_spoke_early: false };
+        leaving.done_at = now + wait.max(leaving.last_words());
         leaving
     }
 
-    pub(super) fn agent_speaks(&mut self, now: Instant) {
-        self.done_at = now
-            + match self.next_step {
-                NextStep::HangUp { .. } => LAST_WORDS,
-                NextStep::Transfer { .. } | NextStep::SendDigits { .. } | NextStep::Reattach => LAST_WORDS_BEFORE_MORE,
-            };
+    /// The agent is about to say something.
+    pub(super) fn agent_says(&mut self, now: Instant) {
+        self.done_at = self.done_at.max(now + self.last_words());
     }
 
-    /// The caller said something after the goodbye: it may be a question, so the agent gets the time to answer it.
+    /// The agent is heard.
+    pub(super) fn agent_speaks(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_unsaid) {
+            self.give_up_at = now + LONGEST;
+        }
+        self.done_at = now + self.last_words();
+    }
+
+    /// What it says is complete.
+    pub(super) fn agent_turn_ended(&mut self) {
+        self.caller_spoke |= self.caller_spoke_early && !self.is_unsaid;
+    }
+
+    /// The caller said something: after the goodbye it may be a question, so the agent gets the time to answer it.
     pub(super) fn caller_speaks(&mut self, now: Instant) {
-        self.caller_spoke = true;
+        if self.is_unsaid {
+            self.caller_spoke_early = true;
+        } else {
+            self.caller_spoke = true;
+        }
         self.done_at = self.done_at.max(now + TIME_TO_ANSWER);
     }
 
@@ -52,9 +78,14 @@ impl Leaving {
         if heard_out { self.done_at.min(self.give_up_at) } else { self.give_up_at }
     }
 
-    /// A decision to hang up does not undo one to hand over or to send keys, and only one to hand over comes before those.
+    /// A decision to hang up, also one more of them, undoes none; only one to hand over comes before keys that are to be
+    /// sent.
     pub(super) fn yields_to(&self, next_step: &NextStep) -> bool {
-        self.is_called_off_by_the_caller() || matches!(next_step, NextStep::Transfer { .. })
+        match (&self.next_step, next_step) {
+            (_, NextStep::Transfer { .. }) => true,
+            (NextStep::HangUp { .. }, NextStep::SendDigits { .. } | NextStep::Reattach) => true,
+            (_, NextStep::HangUp { .. } | NextStep::SendDigits { .. } | NextStep::Reattach) => false,
+        }
     }
 
     /// A caller who speaks over the goodbye has something left to say; one who asked for a human still wants one, and a menu
@@ -71,7 +102,15 @@ impl Leaving {
         }
     }
 
+    /// What comes next if the agent says nothing more.
     pub(super) fn into_next_step(self) -> NextStep {
-        self.next_step
+        if self.is_unsaid { NextStep::HangUp { say: Some(FAREWELL.to_owned()) } } else { self.next_step }
+    }
+
+    fn last_words(&self) -> Duration {
+        match self.next_step {
+            NextStep::HangUp { .. } => LAST_WORDS,
+            NextStep::Transfer { .. } | NextStep::SendDigits { .. } | NextStep::Reattach => LAST_WORDS_BEFORE_MORE,
+        }
     }
 }

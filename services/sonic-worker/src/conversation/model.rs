@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Conversation, Output, Phase, SessionNo,
@@ -11,7 +11,7 @@ use super::{
     tool_calls::{Requested, told_late},
 };
 use crate::{
-    calls::Entry,
+    calls::{Entry, NextStep},
     nova::{ServerEvent, Told, ToolUseId},
 };
 
@@ -82,19 +82,21 @@ impl Conversation {
             Told::AgentSays(sentence) => {
                 self.false_alarm.is_over();
                 self.leaving.take_if(|leaving| leaving.is_called_off_by_an_answer());
-                self.leaving.iter_mut().for_each(|leaving| leaving.agent_speaks(now));
+                self.leaving.iter_mut().for_each(|leaving| leaving.agent_says(now));
                 self.debt.agent_speaks();
                 self.turns.agent_says(&sentence, self.playback.epoch(), now);
             }
             Told::AgentSpoke(text) => self.turns.agent_spoke(&text),
             Told::AgentAudio(pcm) => {
                 self.debt.agent_speaks();
+                self.debt.agent_is_heard();
                 self.filler.end();
                 self.speak(&pcm, now);
             }
             Told::AgentSentenceEnded => self.turns.agent_sentence_ended(now),
             Told::AgentTurnEnded => {
                 self.debt.turn_ended();
+                self.leaving.iter_mut().for_each(Leaving::agent_turn_ended);
                 self.turns.agent_sentence_ended(now);
                 self.turns.agent_turn_ended();
             }
@@ -134,14 +136,21 @@ impl Conversation {
     fn handle_tool_wanted(&mut self, id: ToolUseId, name: String, input: Value, now: Instant) {
         match self.tools.request(&self.setup.tools, id.clone(), name, input, now) {
             Requested::Run(call) => self.outputs.push_back(Output::RunTool(call)),
-            Requested::Leave { next_step, result } => {
-                self.answer_tool(&id, result, now);
-                if self.leaving.as_ref().is_none_or(|leaving| leaving.yields_to(&next_step)) {
-                    self.leaving = Some(Leaving::new(next_step, now));
-                }
-            }
+            Requested::Leave { next_step, result } => self.handle_decided_to_leave(&id, next_step, result, now),
             Requested::Refused { result } => self.answer_tool(&id, result, now),
             Requested::Again => {}
+        }
+    }
+
+    fn handle_decided_to_leave(&mut self, id: &ToolUseId, next_step: NextStep, result: Value, now: Instant) {
+        let has_said_nothing = self.debt.has_said_nothing();
+        let is_decided = self.leaving.as_ref().is_some_and(|leaving| !leaving.yields_to(&next_step));
+        if is_decided && matches!(next_step, NextStep::SendDigits { .. }) {
+            return self.answer_tool(id, json!({ "error": "you are leaving the line already: send them later" }), now);
+        }
+        self.answer_tool(id, result, now);
+        if !is_decided {
+            self.leaving = Some(Leaving::new(next_step, has_said_nothing, self.limits.stall_after, now));
         }
     }
 

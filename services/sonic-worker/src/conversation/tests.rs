@@ -14,6 +14,7 @@ mod handover;
 mod hearing;
 mod keys;
 mod latency;
+mod leaving;
 mod notes;
 mod patience;
 mod phone;

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::{CallTime, ToolCall};
 use crate::{
-    calls::{NextStep, ToolRun},
+    calls::{Digits, NextStep, ToolRun},
     nova::{ToolSpec, ToolUseId},
-    tools::{HANG_UP, SUPPORT},
+    tools::{HANG_UP, SEND_DIGITS, SUPPORT},
 };
 
 /// A tool that has not answered by then is answered for: without a result the model waits for ever.
@@ -84,6 +84,13 @@ impl ToolCalls {
                     say: Some(CONNECTING.to_owned()),
                 },
                 result: json!({ "status": "the caller will be connected to a human" }),
+            },
+            SEND_DIGITS => match Digits::try_from(input["digits"].as_str().unwrap_or_default()) {
+                Ok(digits) => Requested::Leave {
+                    next_step: NextStep::SendDigits { digits },
+                    result: json!({ "status": "the keys are sent once you have been heard out" }),
+                },
+                Err(error) => Requested::Refused { result: json!({ "error": error.to_string() }) },
             },
             _ => Requested::Run(ToolCall { id, name, input }),
         }

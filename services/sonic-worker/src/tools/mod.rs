@@ -19,6 +19,9 @@ pub const HANG_UP: &str = "hang_up";
 /// Hands the caller to a human.
 pub const SUPPORT: &str = "support";
 
+/// Plays keys into the line, as for a menu.
+pub const SEND_DIGITS: &str = "send_digits";
+
 /// Something the model can ask for.
 pub trait Tool: Send + Sync + 'static {
     /// As the model is told of it.
@@ -61,10 +64,10 @@ impl Tools {
         Self(tools.into_iter().map(|tool| Offered { spec: tool.spec(), tool }).collect())
     }
 
-    /// What a model is offered: these tools, hanging up, and a human where one can be reached.
+    /// What a model is offered: these tools, hanging up, sending keys, and a human where one can be reached.
     pub fn specs(&self, transfer_available: bool) -> Vec<ToolSpec> {
         let mut specs: Vec<_> = self.0.iter().map(|offered| offered.spec.clone()).collect();
-        specs.push(hang_up());
+        specs.extend([hang_up(), send_digits()]);
         specs.extend(transfer_available.then(support));
         specs
     }
@@ -83,6 +86,21 @@ fn hang_up() -> ToolSpec {
         name: HANG_UP,
         description: "Ends the call. Use it after you said goodbye, when the caller has nothing left to ask.",
         input_schema: json!({ "type": "object", "properties": {} }),
+    }
+}
+
+fn send_digits() -> ToolSpec {
+    ToolSpec {
+        name: SEND_DIGITS,
+        description: "Presses keys of the telephone into the line, as for a menu that asks for them. You hear nothing \
+            while they are sent, and are told when they were.",
+        input_schema: json!({
+            "type": "object",
+            "properties": {
+                "digits": { "type": "string", "description": "1 to 32 of 0-9, *, # and w; w waits half a second" },
+            },
+            "required": ["digits"],
+        }),
     }
 }
 

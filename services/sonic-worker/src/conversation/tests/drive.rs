@@ -136,6 +136,7 @@ impl Driver {
             26 if self.dice.between(0, 200) == 0 => Input::LegEnded(LegEnd::ConnectionLost),
             28 if self.dice.between(0, 20) == 0 => Input::Told("The caller is a regular.".into()),
             27 if self.dice.between(0, 200) == 0 => Input::Stop,
+            29 if self.dice.between(0, 400) == 0 => Input::CallOver,
             _ => {
                 let Some(session) = self.some_session() else { return };
                 self.of_the_model(session)
@@ -177,7 +178,10 @@ impl Driver {
             1 => turn_ends(),
             2 => ServerEvent::AudioEnd(StopReason::PartialTurn),
             3 => wants("get_date_and_time", Value::Null),
-            4 if rare => wants("hang_up", json!({})),
+            4 if rare => match self.dice.between(0, 3) {
+                0 => wants("send_digits", json!({ "digits": "1w2" })),
+                _ => wants("hang_up", json!({})),
+            },
             5 => ServerEvent::Usage(Usage { input_text_tokens: self.dice.between(0, 9), ..Usage::default() }),
             6 => caller_said("well")[self.dice.between(0, 3) as usize].clone(),
             7 => caller_said(" ")[self.dice.between(0, 3) as usize].clone(),
