@@ -12,7 +12,7 @@ use std::{
 };
 
 use axum::extract::ws::{CloseFrame, Message, close_code};
-use futures_util::{Sink, Stream, StreamExt};
+use futures_util::{Sink, Stream, StreamExt, future::BoxFuture};
 use http::Uri;
 use offhook_hosting::telemetry::continue_trace;
 use offhook_proto::voice::v1::{FromEdge, Start, ToEdge, from_edge, to_edge};
@@ -30,8 +30,10 @@ use crate::{
         attach::Action,
         leg::{Frame, Leg, Setup},
         outcome::Outcome,
+        redirect::NotRedirected,
         ticket::Admitted,
     },
+    twilio::rest::{Change, RestError, Updated},
     worker::{FromWorker, Lease, Preference, WorkerId},
 };
 
@@ -53,9 +55,11 @@ where
     let transfer_available = app.sip_endpoint.is_some();
     let preference = Preference { worker: claims.worker, ticket: ticket.clone() };
     farewell.set_note(Some(claims.worker));
-    let leg = Leg::new(Setup { claims, ticket, transfer_available, can_redirect: false }, app.clock.now());
+    let setup = Setup { claims, ticket, transfer_available, can_redirect: app.rest.is_some() };
+    let leg = Leg::new(setup, app.clock.now());
     let (farewell_of, span) = (&farewell, Span::none());
-    let bridge = Bridge { app: &app, leg, preference, link: None, asked: Vec::new(), farewell: farewell_of, span };
+    let (link, redirecting, asked) = (None, None, Vec::new());
+    let bridge = Bridge { app: &app, leg, preference, link, redirecting, asked, farewell: farewell_of, span };
     let outcome = bridge.run(socket).await;
     app.monitor.leg_ended(outcome);
     info!(call.sid = %call, outcome = outcome.label(), "leg ended");
@@ -70,10 +74,14 @@ struct Bridge<'a> {
     leg: Leg,
     preference: Preference,
     link: Option<Link>,
+    redirecting: Option<Redirecting>,
     asked: Vec<Uri>,
     farewell: &'a Awaiting<Option<WorkerId>>,
     span: Span,
 }
+
+/// Twilio's answer whether it goes on with the next document.
+type Redirecting = BoxFuture<'static, Result<Updated, RestError>>;
 
 /// A worker's side of the leg.
 struct Link {
@@ -89,6 +97,7 @@ enum Event<E> {
     Worker(Option<Result<ToEdge, Status>>),
     WorkerTakes,
     Resolved,
+    Redirected(Result<Updated, RestError>),
     Deadline,
     Ping,
     HardStop,
@@ -112,6 +121,7 @@ impl Bridge<'_> {
         let mut armed = None;
         loop {
             self.act();
+            self.redirect();
             self.tell_worker();
             if let Some(outcome) = self.leg.is_over() {
                 self.app.monitor.counted(self.leg.take_counts());
@@ -132,6 +142,7 @@ impl Bridge<'_> {
                 result = writer.write(&mut self.leg, self.app) => Event::Written(result),
                 () = room(to_worker.flatten()), if has_for_worker => Event::WorkerTakes,
                 () = self.app.pool.resolved(), if needs_worker => Event::Resolved,
+                answer = answer(self.redirecting.as_mut()) => Event::Redirected(answer),
                 () = &mut timer => { armed = None; Event::Deadline }
                 _ = ping.tick() => Event::Ping,
                 () = &mut hard_stop, if !stopping => { stopping = true; Event::HardStop }
@@ -164,6 +175,10 @@ impl Bridge<'_> {
             Event::Worker(Some(Err(status))) => self.on_worker_end(Err(&status), now),
             Event::Worker(None) => self.on_worker_end(Ok(()), now),
             Event::WorkerTakes | Event::Resolved => {}
+            Event::Redirected(answer) => {
+                self.redirecting = None;
+                self.leg.handle_redirect(redirected(answer), now);
+            }
             Event::Deadline => self.on_deadline(now),
             Event::Ping => {
                 writer.ping_due = true;
@@ -238,6 +253,20 @@ impl Bridge<'_> {
         self.link = Some(Link { lease, accepted: false, to_worker: Some(to_worker), from_worker });
     }
 
+    /// Asks Twilio for the next document when it is time, and not any more when Twilio is on its way to it: a second
+    /// request would take it away from there.
+    fn redirect(&mut self) {
+        if self.leg.poll_redirect()
+            && let Some(rest) = &self.app.rest
+        {
+            let next = Change::Url(self.app.public_url.page("/stream-ended"));
+            self.redirecting = Some(rest.update(self.leg.call(), next));
+        }
+        if self.leg.is_ending() {
+            self.redirecting = None;
+        }
+    }
+
     /// Hands on what the worker's connection takes now.
     fn tell_worker(&mut self) {
         let Some(link) = &mut self.link else { return };
@@ -259,6 +288,22 @@ async fn next(from_worker: Option<&mut FromWorker>) -> Option<Result<ToEdge, Sta
     match from_worker {
         Some(messages) => messages.next().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Twilio's answer; never, where it was not asked.
+async fn answer(redirecting: Option<&mut Redirecting>) -> Result<Updated, RestError> {
+    match redirecting {
+        Some(answer) => answer.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn redirected(answer: Result<Updated, RestError>) -> Result<(), NotRedirected> {
+    match answer {
+        Ok(Updated::Done) => Ok(()),
+        Ok(Updated::Gone) => Err(NotRedirected::CallOver),
+        Err(_) => Err(NotRedirected::Failed),
     }
 }
 

@@ -4,8 +4,8 @@ use axum::body::Bytes;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use offhook_hosting::{clock::Clock, entropy::Entropy, env::Env, lifecycle::Lifecycle, telemetry::Telemetry};
 use offhook_proto::voice::v1::{
-    Accepted, BriefingResponse, ClaimOutboundRequest, Ended, EndedReason, Hush, NextStepResponse, ReportRequest,
-    SettleOutboundRequest, Speak, claim_outbound_response::Verdict,
+    Accepted, BriefingResponse, ClaimOutboundRequest, Ended, EndedReason, Hush, Next, NextStep, NextStepResponse,
+    ReportRequest, SettleOutboundRequest, Speak, Transfer, claim_outbound_response::Verdict, next_step::Step,
 };
 use tokio::{
     sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -18,7 +18,10 @@ use super::*;
 use crate::{
     Config,
     call::ticket::Claims,
-    twilio::sid::CallSid,
+    twilio::{
+        rest::{NewCall, Rest},
+        sid::CallSid,
+    },
     worker::{Answer, Worker, WorkerPool},
 };
 
@@ -38,6 +41,9 @@ type Attached = (Receiver<FromEdge>, Sender<Result<ToEdge, Status>>);
 /// A worker in memory: hands each leg's two directions to the test.
 struct Double(UnboundedSender<Attached>);
 
+/// A REST interface in memory: hands each change to the test, and answers as told, or never.
+struct RestDouble(Option<Result<Updated, RestError>>, UnboundedSender<Change>);
+
 /// One leg between a Twilio and a worker that the test plays. Time is paused.
 struct Rig {
     app: Arc<App>,
@@ -53,8 +59,18 @@ impl Rig {
     }
 
     fn with_workers(addresses: &str) -> Self {
+        Self::with(addresses, None)
+    }
+
+    /// Twilio can be asked to go on, and answers like this.
+    fn with_rest(answer: Option<Result<Updated, RestError>>) -> (Self, UnboundedReceiver<Change>) {
+        let (sender, changes) = unbounded_channel();
+        (Self::with("http://127.0.0.1:1", Some(Arc::new(RestDouble(answer, sender)))), changes)
+    }
+
+    fn with(addresses: &str, rest: Option<Arc<dyn Rest>>) -> Self {
         let (workers, attached) = unbounded_channel();
-        let app = Arc::new(app(Arc::new(Double(workers)), addresses));
+        let app = Arc::new(app(Arc::new(Double(workers)), addresses, rest));
         let ((say, from_twilio), (to_twilio, hear)) = (unbounded_channel(), mpsc::channel(1));
         let socket = Socket { from_twilio, to_twilio: PollSender::new(to_twilio) };
         let worker = WorkerId::of(&addresses.split(',').next().unwrap().parse().unwrap());
@@ -97,12 +113,12 @@ impl Rig {
     }
 }
 
-fn app(double: Arc<Double>, workers: &str) -> App {
+fn app(double: Arc<Double>, workers: &str, rest: Option<Arc<dyn Rest>>) -> App {
     let required = [("PUBLIC_URL", "https://voice.example.com"), ("TWILIO_AUTH_TOKEN", "12345")];
     let env: Env = required.into_iter().chain([("SONIC_WORKERS", workers)]).collect();
     let config = Config::from_env(&env).unwrap();
     let pool = WorkerPool::new(config.workers.clone(), Arc::new(move |_| double.clone() as Arc<dyn Worker>), Clock);
-    App::new(config, pool, None, &Telemetry::for_metrics("edge"), Lifecycle::default(), Clock, Entropy::from_seed(1))
+    App::new(config, pool, rest, &Telemetry::for_metrics("edge"), Lifecycle::default(), Clock, Entropy::from_seed(1))
 }
 
 async fn tell(to_edge: &Sender<Result<ToEdge, Status>>, message: to_edge::Message) {
@@ -155,6 +171,24 @@ impl Worker for Double {
 
 fn nobody_asks<T: Send + 'static>() -> Answer<T> {
     Box::pin(async { Err(Status::not_found("no such call")) })
+}
+
+impl Rest for RestDouble {
+    fn create(&self, _: NewCall) -> BoxFuture<'static, Result<CallSid, RestError>> {
+        Box::pin(async { Err(RestError::Unreachable) })
+    }
+
+    fn update(&self, call: &CallSid, change: Change) -> BoxFuture<'static, Result<Updated, RestError>> {
+        assert_eq!(call.as_str(), CALL);
+        self.1.send(change).unwrap();
+        let answer = self.0;
+        Box::pin(async move {
+            match answer {
+                Some(answer) => answer,
+                None => std::future::pending().await,
+            }
+        })
+    }
 }
 
 impl Stream for Socket {
@@ -370,4 +404,49 @@ async fn a_hard_stop_ends_the_leg_at_once_and_leaves_time_for_twilios_question()
     rig.say = None;
     rig.task.await.unwrap();
     assert_eq!(rig.app.clock.now() - before, FAREWELL);
+}
+
+fn transfer() -> to_edge::Message {
+    let step = NextStep { step: Some(Step::Transfer(Transfer::default())) };
+    to_edge::Message::Next(Next { step: Some(step) })
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_a_transfer_twilio_is_asked_to_go_on_and_its_stop_is_no_hang_up() {
+    for answer in [Some(Ok(Updated::Done)), None] {
+        let (mut rig, mut changes) = Rig::with_rest(answer);
+        let (mut from_edge, to_edge) = rig.live().await;
+        tell(&to_edge, transfer()).await;
+        assert!(
+            matches!(changes.recv().await, Some(Change::Url(url)) if url == "https://voice.example.com/stream-ended")
+        );
+        rig.settle().await;
+        assert!(rig.hear.try_recv().is_err(), "the socket stays open");
+        rig.say(r#"{"event":"stop"}"#.to_owned());
+        assert!(matches!(rig.hear.recv().await, Some(Message::Close(_))));
+        assert_eq!(heard(&mut from_edge).await, None, "the worker is told of no hang-up");
+        rig.say = None;
+        rig.settle().await;
+        assert!(!rig.task.is_finished(), "Twilio is going to ask");
+        rig.app.farewells.happened(&CALL.parse().unwrap());
+        rig.task.await.unwrap();
+        assert!(changes.try_recv().is_err(), "Twilio was asked once");
+    }
+}
+
+/// Pitfall 7: where Twilio is not asked, or does not do it, closing the socket has it ask for the next document.
+#[tokio::test(start_paused = true)]
+async fn where_twilio_does_not_go_on_the_socket_closes_within_a_second_and_a_half() {
+    let refused = RestError::Throttled;
+    for answer in [Some(Err(refused)), Some(Err(RestError::FateUnknown)), Some(Ok(Updated::Gone)), None] {
+        let (mut rig, mut changes) = Rig::with_rest(answer);
+        let (_, to_edge) = rig.live().await;
+        tell(&to_edge, transfer()).await;
+        changes.recv().await.unwrap();
+        let before = rig.app.clock.now();
+        assert!(matches!(rig.hear.recv().await, Some(Message::Close(_))));
+        let waited = rig.app.clock.now() - before;
+        assert_eq!(waited >= Duration::from_millis(1_500), answer.is_none(), "{answer:?}: {waited:?}");
+        assert!(waited <= Duration::from_millis(1_510), "{answer:?}: {waited:?}");
+    }
 }

@@ -79,7 +79,6 @@ pub(crate) struct App {
     seals: Seals,
     pool: WorkerPool,
     /// `None`: no API key is configured.
-    #[expect(dead_code, reason = "the doors that use it follow")]
     rest: Option<Arc<dyn Rest>>,
     arrivals: Arrivals,
     farewells: Farewells,

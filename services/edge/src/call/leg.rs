@@ -30,7 +30,7 @@ use super::{
 };
 use crate::twilio::{
     frame::{self, Inbound, StreamStart},
-    sid::StreamSid,
+    sid::{CallSid, StreamSid},
 };
 
 /// Twilio sends `start` right after it has opened the socket.
@@ -135,6 +135,11 @@ impl Leg {
             bad_in_a_row: 0,
             counts: Counts::default(),
         }
+    }
+
+    /// The call that this is a leg of.
+    pub fn call(&self) -> &CallSid {
+        &self.setup.claims.call
     }
 
     /// A text message arrived on the socket.
