@@ -136,6 +136,26 @@ pub const BAD_CALL_STATE: u32 = 21220;
 pub const DETECTION_UNTOLD: u32 = 21262;
 /// REST: a status callback that is no URL, or too long.
 pub const BAD_STATUS_CALLBACK: u32 = 21609;
+/// REST: the name of a SIP domain is taken.
+pub const DOMAIN_TAKEN: u32 = 21231;
+/// REST: a SIP domain that is none.
+pub const BAD_DOMAIN: u32 = 21232;
+/// REST: a list of SIP credentials that is none.
+pub const BAD_CREDENTIAL_LIST: u32 = 21240;
+/// REST: a SIP credential that is none, or easily guessed.
+pub const BAD_CREDENTIAL: u32 = 21243;
+/// REST: a URL of a number or domain that is none.
+pub const BAD_NUMBER_URL: u32 = 21402;
+/// REST: a method of a number or domain that is neither GET nor POST.
+pub const BAD_NUMBER_METHOD: u32 = 21403;
+/// REST: a fallback URL without a URL.
+pub const FALLBACK_ALONE: u32 = 21405;
+/// REST: a number to buy that is none.
+pub const BAD_PHONE_NUMBER: u32 = 21421;
+/// REST: a number to buy that is not for sale.
+pub const NOT_FOR_SALE: u32 = 21422;
+/// A SIP domain that lets nobody call.
+pub const BAD_SIP_CREDENTIALS: u32 = 32202;
 /// An event that a status callback cannot have; the call is made, the callback never.
 pub const BAD_STATUS_EVENT: u32 = 21626;
 /// Nobody answered the stream's connection request in time.

@@ -19,6 +19,7 @@ use tokio::sync::{Notify, mpsc};
 pub(super) use self::queues::QueueView;
 use self::queues::Queues;
 use super::{
+    holdings::Holdings,
     report::{CallReport, Finding},
     resource::{CallStatus, Entry, Identity, rfc2822},
     sid::CallSid,
@@ -104,6 +105,7 @@ pub(super) struct Ledger {
     clock: Clock,
     opened: (Instant, Timestamp),
     books: Mutex<Books>,
+    holdings: Mutex<Holdings>,
     changed: Notify,
     /// What its calls have played.
     pub(super) audio: AudioCache,
@@ -121,6 +123,7 @@ impl Ledger {
             clock,
             opened: (clock.now(), clock.wall()),
             books: Mutex::default(),
+            holdings: Mutex::default(),
             changed: Notify::new(),
             audio: AudioCache::default(),
         }
@@ -234,6 +237,11 @@ impl Ledger {
     /// Leaves a queue. Gives how it stood.
     pub(super) fn leave_queue(&self, name: &str, call_sid: &CallSid) -> Option<QueueView> {
         self.books().queues.leave(name, call_sid.as_str(), self.clock.now())
+    }
+
+    /// What the account has besides its calls.
+    pub(super) fn holdings(&self) -> MutexGuard<'_, Holdings> {
+        self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a line into the debugger.

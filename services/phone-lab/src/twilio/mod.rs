@@ -17,6 +17,7 @@ mod callbacks;
 pub mod caller;
 pub mod codes;
 mod dtmf;
+mod holdings;
 pub mod human;
 pub mod interpreter;
 mod ledger;
@@ -53,7 +54,9 @@ pub(crate) use self::stream::{Manner, Socket, Upgrade};
 use self::{
     call::Placed,
     callbacks::{Courier, Event, Progress, Subscription},
+    holdings::{Route, Way},
     ledger::{Ledger, Source},
+    report::Finding,
     resource::{Direction, Identity, SipCall},
     sid::CallSid,
     twiml::Method,
@@ -267,6 +270,26 @@ impl Twilio {
         self.entropy.lock().unwrap_or_else(PoisonError::into_inner).fork()
     }
 
+    /// Where a call goes, and the domain that it is to.
+    fn way(&self, to: &str) -> (Route, Option<String>) {
+        let settings = &self.settings;
+        match self.ledger.holdings().way(to) {
+            Way::To(route, domain) => (*route, domain),
+            Way::Closed => {
+                let detail = "the domain has no credentials of phones that may call it";
+                self.ledger.log(None, None, &Finding::new(codes::BAD_SIP_CREDENTIALS, detail));
+                (Route::default(), None)
+            }
+            Way::Unknown => {
+                let told = |url: &Url, method| Some((url.clone(), method));
+                let voice = told(&settings.voice_url, settings.voice_method);
+                let fallback = settings.fallback_url.as_ref().and_then(|url| told(url, settings.voice_method));
+                let status_callback = settings.status_callback.as_ref().and_then(|url| told(url, Method::Post));
+                (Route { voice, fallback, status_callback }, None)
+            }
+        }
+    }
+
     /// Places a call to the number and plays it to its end.
     pub async fn call(&self, caller: CallerScript, options: CallOptions) -> CallReport {
         self.place(caller, options, None).await
@@ -291,6 +314,7 @@ impl Twilio {
     ) -> CallReport {
         let mut entropy = self.entropy();
         let settings = self.settings.clone();
+        let (route, domain) = self.way(&caller.to);
         let identity = Identity {
             call_sid: CallSid::draw(&mut entropy),
             account_sid: settings.account.account_sid.clone(),
@@ -298,19 +322,22 @@ impl Twilio {
             to: caller.to.clone(),
             direction: Direction::Inbound,
             parent: None,
-            sip: SipCall::to(&caller.to, &caller.sip_headers, &mut entropy),
+            sip: SipCall::to(&caller.to, &caller.sip_headers, domain, &mut entropy),
         };
         let updates = self.ledger.enter(identity.clone(), CallStatus::Ringing, Duration::ZERO);
         let client = settings.client(&options, entropy.fork());
         let courier = Courier::start(client, options.callbacks, self.clock);
-        let subscription = settings.status_callback.clone();
         let subscription =
-            subscription.map(|url| Subscription { url, method: Method::Post, events: vec![Event::Completed] });
+            route.status_callback.map(|(url, method)| Subscription { url, method, events: vec![Event::Completed] });
         let placed = Placed {
             progress: Progress::new(self.ledger.clone(), identity, subscription, courier),
             updates,
-            first: Source::Url { url: settings.voice_url.clone(), method: settings.voice_method },
-            fallback: settings.fallback_url.clone().map(|url| (url, settings.voice_method)),
+            first: match route.voice {
+                Some((url, method)) => Source::Url { url, method },
+                // Twilio has been seen to end such a call at once, and to log nothing.
+                None => Source::Twiml("<Response><Reject/></Response>".to_owned()),
+            },
+            fallback: route.fallback,
             outbound: None,
             detection: None,
             recording: None,

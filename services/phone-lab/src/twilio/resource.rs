@@ -13,7 +13,7 @@ use super::sid::CallSid;
 /// As long as any call may last (Twilio docs, "Call resource", `TimeLimit`).
 pub(super) const LONGEST_CALL: Duration = Duration::from_secs(4 * 3600);
 
-/// The account has one domain.
+/// Of a domain that was not made by REST.
 const SIP_DOMAIN_SID: &str = "SD00000000000000000000000000000000";
 
 /// Where a call stands (Twilio docs, "Call resource").
@@ -93,24 +93,31 @@ pub(super) struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SipCall {
     domain: String,
+    domain_sid: String,
     call_id: String,
     headers: Vec<(String, String)>,
 }
 
 impl SipCall {
     /// A call to this address; none, if it is no SIP address.
-    pub(super) fn to(address: &str, headers: &BTreeMap<String, String>, entropy: &mut Entropy) -> Option<Self> {
+    pub(super) fn to(
+        address: &str,
+        headers: &BTreeMap<String, String>,
+        domain_sid: Option<String>,
+        entropy: &mut Entropy,
+    ) -> Option<Self> {
         let (_, host) = address.strip_prefix("sip:")?.split_once('@')?;
         let domain = host.split([';', '?', ':']).next().unwrap_or_default().to_owned();
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        Some(Self { domain, call_id: format!("{}@198.51.100.9", entropy.uuid()), headers })
+        let domain_sid = domain_sid.unwrap_or_else(|| SIP_DOMAIN_SID.to_owned());
+        Some(Self { domain, domain_sid, call_id: format!("{}@198.51.100.9", entropy.uuid()), headers })
     }
 
     /// What Twilio tells of it (Twilio docs, "SIP Interface").
     fn parameters(&self) -> Vec<(String, String)> {
         let own = [
             ("SipDomain", self.domain.as_str()),
-            ("SipDomainSid", SIP_DOMAIN_SID),
+            ("SipDomainSid", &self.domain_sid),
             ("SipCallId", &self.call_id),
             ("SipSourceIp", "198.51.100.9"),
         ];

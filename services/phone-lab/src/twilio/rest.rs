@@ -5,6 +5,7 @@
 //! Where the lab differs: nothing is billed, there are no one-way streams, and `GET /lab/debugger.json` gives the
 //! account's debugger to a test that is not written in Rust.
 
+mod account;
 mod create;
 mod list;
 mod request;
@@ -22,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
@@ -222,7 +223,7 @@ impl Inner {
             return Err(Refusal::new(429, codes::TOO_MANY_REQUESTS, "Too Many Requests"));
         }
         let account = &self.twilio.settings.account;
-        request::authenticate(&head.headers, account, &self.settings.api_key)?;
+        let is_main = self.authenticate(&head.headers)?;
         let path = head.uri.path();
         let segments: Vec<_> = path.trim_start_matches('/').split('/').collect();
         let not_found = || Refusal::not_found(path);
@@ -268,16 +269,36 @@ impl Inner {
             (["Calls.json"] | ["Calls", _, "Streams.json"] | ["Calls", _, "Streams", _], _) => {
                 Err(Refusal::method_not_allowed(path))
             }
-            _ => Err(not_found()),
+            (rest, method) => {
+                let query = head.uri.query().unwrap_or_default();
+                let form = Form::read(&head.headers, body).await?;
+                self.account(rest, method, (query, &form), is_main).ok_or_else(not_found)?
+            }
         }
+    }
+
+    /// Lets the account's own SID and token pass, or one of its keys. Says whether it was the token.
+    fn authenticate(&self, headers: &HeaderMap) -> Result<bool, Refusal> {
+        let account = &self.twilio.settings.account;
+        let given = request::credentials(headers);
+        let is = |sid: &str, secret: &str| given.as_ref().is_some_and(|given| *given == format!("{sid}:{secret}"));
+        let tokens = [&account.auth_token, &account.secondary_token];
+        if tokens.iter().any(|token| is(&account.account_sid, token)) {
+            return Ok(true);
+        }
+        let ApiKey { sid, secret } = &self.settings.api_key;
+        let made = self.twilio.ledger.holdings().keys.iter().any(|key| is(&key.sid, &key.secret));
+        if made || is(sid, secret) {
+            return Ok(false);
+        }
+        Err(Refusal::new(401, codes::NOT_AUTHENTICATED, "Authenticate"))
     }
 
     fn create(self: &Arc<Self>, form: &Form) -> Result<Value, Refusal> {
         let mut entropy = self.twilio.entropy();
         let call_sid = CallSid::draw(&mut entropy);
         let account_sid = self.twilio.settings.account.account_sid.clone();
-        let create::Accepted { order, warnings } =
-            create::accept(form, &call_sid, account_sid, &self.settings.owned_numbers)?;
+        let create::Accepted { order, warnings } = create::accept(form, &call_sid, account_sid, &self.owned_numbers())?;
         let callee = self.callee(&order.identity);
         if let Callee::Refused(code) = callee {
             return Err(Refusal::new(400, code, "Twilio does not call this number"));
@@ -289,6 +310,12 @@ impl Inner {
         self.place(Outbound { twilio, order, callee, delivery, updates, entropy }, turn);
         let entry = self.twilio.ledger.find(call_sid.as_str());
         Ok(entry.map(|(entry, _)| entry.json()).unwrap_or_default())
+    }
+
+    /// What calls may come from: what the account was told, and what it bought. Empty: anything.
+    fn owned_numbers(&self) -> Vec<String> {
+        let bought = self.twilio.ledger.holdings().numbers.iter().map(|number| number.phone_number.clone()).collect();
+        [self.settings.owned_numbers.clone(), bought].concat()
     }
 
     fn place(&self, outbound: Outbound, turn: Instant) {

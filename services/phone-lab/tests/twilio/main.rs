@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails it as the test itself would")]
 
+mod account;
 mod callbacks;
 mod calls;
 mod dialling;

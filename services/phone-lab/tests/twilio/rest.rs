@@ -43,6 +43,11 @@ impl Client {
         Self { server: RestServer::start(listener, twilio, settings).unwrap(), credentials }
     }
 
+    /// From here on this name and password are used.
+    pub(crate) fn sign_in(&mut self, name: &str, password: &str) {
+        self.credentials = format!("{name}:{password}");
+    }
+
     async fn send(&self, method: &str, path: &str, content_type: &str, body: String) -> (u16, Value) {
         let stream = TcpStream::connect(self.server.address()).await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();

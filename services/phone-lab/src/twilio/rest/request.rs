@@ -7,8 +7,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::ApiKey;
-use crate::twilio::{Account, codes, ledger::Source, report::Finding, twiml::Method, url::Url};
+use crate::twilio::{codes, ledger::Source, report::Finding, twiml::Method, url::Url};
 
 /// More than any request for a call has to say.
 const FORM_LIMIT: usize = 64 * 1024;
@@ -59,19 +58,10 @@ pub(super) fn no_content() -> Answer {
     Response::builder().status(204).body(Full::default()).expect("the status is one of a few")
 }
 
-/// Lets the account's own SID and token pass, or its API key.
-pub(super) fn authenticate(headers: &HeaderMap, account: &Account, key: &ApiKey) -> Result<(), Refusal> {
-    let credentials = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let credentials = credentials.and_then(|value| value.strip_prefix("Basic "));
-    let credentials = credentials.and_then(|value| STANDARD.decode(value).ok());
-    let known = [
-        (&account.account_sid, &account.auth_token),
-        (&account.account_sid, &account.secondary_token),
-        (&key.sid, &key.secret),
-    ];
-    let passes = credentials
-        .is_some_and(|given| known.iter().any(|(sid, secret)| given == format!("{sid}:{secret}").as_bytes()));
-    passes.then_some(()).ok_or_else(|| Refusal::new(401, codes::NOT_AUTHENTICATED, "Authenticate"))
+/// Name and password as they were given.
+pub(super) fn credentials(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
+    String::from_utf8(STANDARD.decode(given).ok()?).ok()
 }
 
 /// A form's parameters.
