@@ -88,6 +88,8 @@ pub enum Fallback {
 pub struct Sentences {
     /// To a caller who cannot be served.
     pub apology: String,
+    /// To a caller who has to wait until a worker has room, before the music.
+    pub please_wait: String,
     /// To a caller who cannot be served, before a human's phone rings.
     pub hand_over: String,
     /// To a caller who does not answer any more.
@@ -175,6 +177,7 @@ impl Default for Sentences {
         Self {
             apology: "We are sorry, we cannot help you right now. Please call again in a few minutes. Goodbye."
                 .to_owned(),
+            please_wait: "All our lines are busy. Please hold the line, we will be with you soon.".to_owned(),
             hand_over: "I am sorry, I cannot go on. Please hold the line while I connect you to a colleague."
                 .to_owned(),
             farewell_silence: "We cannot hear you, so we end this call. Please call again at any time. Goodbye."
@@ -265,6 +268,7 @@ fn read_sentences(path: &str, own: &crate::yaml::Placed, found: &mut Mistakes) -
     let Some(mut fields) = Fields::of(path, own, found) else { return sentences };
     let own = [
         ("apology", &mut sentences.apology),
+        ("please_wait", &mut sentences.please_wait),
         ("hand_over", &mut sentences.hand_over),
         ("farewell_silence", &mut sentences.farewell_silence),
         ("farewell_time_up", &mut sentences.farewell_time_up),

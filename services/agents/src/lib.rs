@@ -59,6 +59,11 @@ impl Agents {
         self.by_name.get(name)
     }
 
+    /// The agent with this name, or the default one where there is none: the file may have had it before.
+    pub fn named_or_default(&self, name: &str) -> &Arc<Agent> {
+        self.named(name).unwrap_or(&self.default)
+    }
+
     /// The agent that answers this number.
     pub fn of_number(&self, number: &str) -> Option<&Arc<Agent>> {
         self.by_number.get(number).and_then(|name| self.by_name.get(name))

@@ -52,10 +52,10 @@ where
     let call = claims.call.clone();
     let mut farewell = app.farewells.expect(&call);
     app.monitor.leg_started();
-    let transfer_available = app.sip_endpoint.is_some();
+    let agents = app.agents.clone();
     let preference = Preference { worker: claims.worker, ticket: ticket.clone() };
     farewell.set_note(Some(claims.worker));
-    let setup = Setup { claims, ticket, transfer_available, can_redirect: app.rest.is_some() };
+    let setup = Setup { claims, ticket, agents, can_redirect: app.rest.is_some() };
     let leg = Leg::new(setup, app.clock.now());
     let (farewell_of, span) = (&farewell, Span::none());
     let (link, redirecting, asked) = (None, None, Vec::new());

@@ -3,11 +3,14 @@
 use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use http::Uri;
+use offhook_agents::Agents;
 use offhook_hosting::{
     env::{ConfigError, Env, Reader},
     telemetry::TelemetryConfig,
 };
 use secrecy::{ExposeSecret, SecretString};
+
+pub use offhook_agents::SipUri;
 
 use crate::{
     development::Signatures,
@@ -34,6 +37,8 @@ pub struct Config {
     pub signatures: Signatures,
     /// What Twilio and this edge know of each other.
     pub twilio: TwilioConfig,
+    /// `AGENTS_FILE`, default unset: who answers which call. Unset: one built-in agent.
+    pub agents: Agents,
     /// `SONIC_WORKERS`, default `http://127.0.0.1:50051`: the workers, or names that resolve to them.
     pub workers: Vec<WorkerTarget>,
     /// How much is taken, and from whom.
@@ -72,6 +77,8 @@ impl Config {
         let admin_listen = read_admin_listen(&mut reader);
         let public_url = reader.required("PUBLIC_URL", "https://host or https://host:port and nothing after it");
         let twilio = TwilioConfig::read(&mut reader);
+        let human = twilio.sip_endpoint.as_ref();
+        let agents = reader.parsed("AGENTS_FILE", |path| read_agents(path, human));
         let workers = reader.parsed("SONIC_WORKERS", |list| list.split(',').map(str::parse).collect());
         let limits = LimitsConfig::read(&mut reader);
         let drain = reader.duration("DRAIN_SECONDS", Duration::from_secs(30));
@@ -81,6 +88,7 @@ impl Config {
             admin_listen,
             public_url,
             signatures: Signatures::Checked,
+            agents: agents.unwrap_or_else(|| Agents::demo(twilio.sip_endpoint.as_ref())),
             twilio,
             workers: workers.unwrap_or_else(|| vec![WorkerTarget::local()]),
             limits,
@@ -99,6 +107,12 @@ impl Config {
         let address = read_admin_listen(&mut reader);
         reader.finish(Some(address))
     }
+}
+
+/// The file's own report is told whole: it has the places of its mistakes, and none of its values.
+fn read_agents(path: &str, human: Option<&SipUri>) -> Result<Agents, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("the file cannot be read: {}", error.kind()))?;
+    Agents::parse_with_human(&text, human).map_err(|mistakes| mistakes.to_string().replace('\n', "\n  "))
 }
 
 fn read_admin_listen(reader: &mut Reader<'_>) -> SocketAddr {
@@ -193,38 +207,6 @@ impl FromStr for PublicUrl {
     }
 }
 
-/// A SIP address that Twilio can dial. May name a person, so it shows itself in no log.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SipUri(String);
-
-impl SipUri {
-    /// As configured.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SipUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SipUri(..)")
-    }
-}
-
-impl FromStr for SipUri {
-    type Err = NotASipUri;
-
-    fn from_str(text: &str) -> Result<Self, NotASipUri> {
-        let rest = text.strip_prefix("sips:").or_else(|| text.strip_prefix("sip:")).ok_or(NotASipUri)?;
-        let valid = !rest.is_empty() && !rest.chars().any(|c| c.is_whitespace() || c.is_control());
-        if valid { Ok(Self(text.to_owned())) } else { Err(NotASipUri) }
-    }
-}
-
-/// The text is no SIP URI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a SIP URI")]
-pub struct NotASipUri;
-
 impl FromStr for WorkerTarget {
     type Err = String;
 
@@ -273,6 +255,7 @@ mod tests {
             ("SIP_ENDPOINT", "tel:+1"),
             ("TWILIO_API_SID", "AC1"),
             ("TWILIO_API_BASE_URL", "http://api.twilio.com"),
+            ("AGENTS_FILE", "/nowhere/agents.yaml"),
             ("SONIC_WORKERS", "http://ok:1,worker:2"),
             ("TRUSTED_PROXIES", "alb"),
             ("DRAIN_SECONDS", "soon"),
@@ -292,6 +275,7 @@ mod tests {
                 "SIP_ENDPOINT",
                 "TWILIO_API_SID",
                 "TWILIO_API_BASE_URL",
+                "AGENTS_FILE",
                 "SONIC_WORKERS",
                 "TRUSTED_PROXIES",
                 "DRAIN_SECONDS",

@@ -28,6 +28,7 @@ mod routes;
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use offhook_agents::Agents;
 use offhook_hosting::{
     admin,
     clock::Clock,
@@ -45,7 +46,7 @@ pub use config::Config;
 use arrivals::Arrivals;
 use awaited::Farewells;
 use call::{placed::Seals, ticket::Tickets};
-use config::{PublicUrl, SipUri};
+use config::PublicUrl;
 use development::Signatures;
 use limits::{Limit, Limits, source::TrustedProxies};
 use monitor::Monitor;
@@ -72,7 +73,7 @@ pub struct Listeners {
 pub(crate) struct App {
     public_url: PublicUrl,
     account: Option<AccountSid>,
-    sip_endpoint: Option<SipUri>,
+    agents: Arc<Agents>,
     verifier: Verifier,
     tickets: Tickets,
     #[expect(dead_code, reason = "the doors that use it follow")]
@@ -152,7 +153,7 @@ impl App {
         clock: Clock,
         mut entropy: Entropy,
     ) -> Self {
-        let Config { public_url, signatures, twilio, limits, .. } = config;
+        let Config { public_url, signatures, twilio, agents, limits, .. } = config;
         let issuer = entropy.bytes();
         let key = twilio.ticket_key.unwrap_or_else(|| {
             warn!("OFFHOOK_TICKET_KEY is not set: other edges behind the same name will refuse this one's tickets");
@@ -166,9 +167,9 @@ impl App {
             },
             public_url,
             account: twilio.account,
-            sip_endpoint: twilio.sip_endpoint,
             tickets: Tickets::new(key, issuer),
             seals: Seals::new(key.as_bytes()),
+            agents: Arc::new(agents),
             pool,
             rest,
             arrivals: Arrivals::default(),

@@ -36,6 +36,10 @@ pub enum Route {
     RecordingStatus,
     /// Twilio could not reach or understand the other doors.
     Failover,
+    /// A caller waits.
+    QueueWait,
+    /// A caller has stopped waiting.
+    QueueLeft,
     /// A media socket.
     MediaStream,
 }
@@ -52,7 +56,37 @@ impl Route {
             Self::StreamStatus => "stream_status",
             Self::RecordingStatus => "recording_status",
             Self::Failover => "failover",
+            Self::QueueWait => "queue_wait",
+            Self::QueueLeft => "queue_left",
             Self::MediaStream => "media_stream",
+        }
+    }
+}
+
+/// What became of a caller who asked for an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Connected: a worker holds a place.
+    Stream,
+    /// Handed to the human at once, or after waiting.
+    Human,
+    /// Asked to wait.
+    Queue,
+    /// Rejected with the busy tone.
+    Busy,
+    /// Told a sentence.
+    Apology,
+}
+
+impl Admission {
+    /// As a metric's label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Human => "human",
+            Self::Queue => "queue",
+            Self::Busy => "busy",
+            Self::Apology => "apology",
         }
     }
 }
@@ -65,6 +99,8 @@ pub struct Monitor {
     webhooks: Counter<u64>,
     refused: Counter<u64>,
     limited: Counter<u64>,
+    admissions: Counter<u64>,
+    context_left_out: Counter<u64>,
     caller_frames_dropped: Counter<u64>,
     caller_keys_dropped: Counter<u64>,
     agent_slices_dropped: Counter<u64>,
@@ -88,6 +124,8 @@ impl Monitor {
                 "edge.limited",
                 "connections, requests and calls turned away, by the limit they were over",
             ),
+            admissions: counter("edge.admissions", "what became of callers before an agent spoke, by how"),
+            context_left_out: counter("edge.context.left.out", "what an agent was not told of a call: it was too much"),
             caller_frames_dropped: counter("edge.caller.frames.dropped", "caller audio the worker took too late"),
             caller_keys_dropped: counter("edge.caller.keys.dropped", "caller's keys the worker took too late"),
             agent_slices_dropped: counter("edge.agent.slices.dropped", "agent audio that came or went too late"),
@@ -129,6 +167,16 @@ impl Monitor {
     /// Somebody was turned away because a limit is reached.
     pub fn limited(&self, limit: Limit) {
         self.limited.add(1, &[KeyValue::new("limit", limit.label())]);
+    }
+
+    /// A caller was taken, or something else became of them.
+    pub fn admitted(&self, how: Admission) {
+        self.admissions.add(1, &[KeyValue::new("how", how.label())]);
+    }
+
+    /// So many parameters of a call did not fit.
+    pub fn context_left_out(&self, count: usize) {
+        self.context_left_out.add(count as u64, &[]);
     }
 
     /// A leg reports what it counted.

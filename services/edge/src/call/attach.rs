@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use offhook_agents::Agents;
 use offhook_proto::voice::v1::{Direction, Start};
 use tonic::Code;
 
@@ -44,7 +45,7 @@ pub(super) fn another_may_serve(code: Code) -> bool {
 }
 
 /// The stream's own parameters, in the worker's words. `traceparent` stays among the parameters until it is used.
-pub(super) fn worker_start(start: StreamStart, ticket: &str, transfer_available: bool) -> Start {
+pub(super) fn worker_start(start: StreamStart, ticket: &str, agents: &Agents) -> Start {
     let mut parameters = start.parameters;
     let mut take = |name: &str| parameters.remove(name).unwrap_or_default();
     let (from, to, agent, direction) = (take("from"), take("to"), take("agent"), take("direction"));
@@ -58,12 +59,12 @@ pub(super) fn worker_start(start: StreamStart, ticket: &str, transfer_available:
         call_sid: start.call.to_string(),
         stream_sid: start.stream.to_string(),
         account_sid: start.account.to_string(),
+        transfer_available: agents.named_or_default(&agent).transfer.is_some(),
         agent,
         direction: direction.into(),
         from,
         to,
         parameters,
-        transfer_available,
         ticket_id: ticket.to_owned(),
     }
 }

@@ -14,9 +14,11 @@
 
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use offhook_agents::Agents;
 use offhook_proto::voice::v1::{FromEdge, Start, to_edge::Message};
 use tonic::Code;
 
@@ -53,8 +55,8 @@ pub struct Setup {
     pub claims: Claims,
     /// The ticket's name.
     pub ticket: String,
-    /// Whether the call could be handed to a human.
-    pub transfer_available: bool,
+    /// Who may speak, and which human stands behind them.
+    pub agents: Arc<Agents>,
     /// Whether Twilio can be asked to go on with the next document.
     pub can_redirect: bool,
 }
@@ -382,7 +384,7 @@ impl Leg {
             return self.end(Outcome::StartMismatch, now);
         }
         self.stream = Some(start.stream.clone());
-        let start = Box::new(worker_start(start, &self.setup.ticket, self.setup.transfer_available));
+        let start = Box::new(worker_start(start, &self.setup.ticket, &self.setup.agents));
         self.action = Some(Action::attach(&start));
         self.phase = Phase::Attaching { start, until: now + ATTACH_DEADLINE };
     }

@@ -34,7 +34,8 @@ impl Rig {
         let now = Instant::now();
         let worker = WorkerId::from_bytes(*b"worker 1");
         let claims = Claims { call: CALL.parse().unwrap(), account: ACCOUNT.parse().unwrap(), worker };
-        let setup = Setup { claims, ticket: "t".to_owned(), transfer_available: true, can_redirect };
+        let agents = Arc::new(Agents::demo(Some(&"sip:help@example.com".parse().unwrap())));
+        let setup = Setup { claims, ticket: "t".to_owned(), agents, can_redirect };
         Self { leg: Leg::new(setup, now), now }
     }
 

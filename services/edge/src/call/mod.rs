@@ -12,6 +12,7 @@ pub mod outcome;
 pub mod placed;
 mod played;
 pub mod playout;
+pub mod reception;
 pub mod redirect;
 pub mod reported;
 pub mod ticket;

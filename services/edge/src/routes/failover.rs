@@ -3,7 +3,7 @@
 //! Asks nobody, knows nothing, and needs no other door afterwards: as long as any edge answers this, the caller gets to a
 //! human where there is one, and hears an apology where there is none.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
@@ -12,26 +12,21 @@ use axum::{
 use tracing::warn;
 
 use super::{
+    admission,
     answering::answering,
+    human::dial_alone,
     webhook::{Webhook, twiml},
 };
 use crate::{
     App,
     monitor::Route,
-    twilio::twiml::{
-        APOLOGY,
-        dial::{Callee, DialHuman, Then},
-        farewell,
-    },
+    twilio::twiml::{APOLOGY, farewell},
 };
 
 /// What the caller hears before the human's phone rings.
 const HOLD_THE_LINE: &str = "We are sorry, please hold the line while we connect you.";
 /// What the caller hears when that is over, however it went.
 const OVER: &str = "The connection has ended. If nobody has answered, please call again later. Goodbye.";
-/// How long a human's phone rings.
-const RING: Duration = Duration::from_secs(20);
-
 /// Answers Twilio when another door failed.
 pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
     answering(&app, Route::Failover, request, async |app, webhook| {
@@ -43,17 +38,6 @@ pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Res
 }
 
 fn document(app: &App, webhook: &Webhook) -> String {
-    let Some(human) = app.sip_endpoint.as_ref() else { return farewell(APOLOGY) };
-    let dial = DialHuman {
-        call: &webhook.call,
-        say: HOLD_THE_LINE,
-        callee: Callee::Sip(human.as_str()),
-        reason: "",
-        caller_id: None,
-        ring: RING,
-        // Being asked would need another door.
-        whisper: None,
-        then: Then::Say(OVER),
-    };
-    dial.to_twiml()
+    let agent = admission::chosen(app, webhook);
+    dial_alone(webhook, agent, HOLD_THE_LINE, OVER).unwrap_or_else(|| farewell(APOLOGY))
 }

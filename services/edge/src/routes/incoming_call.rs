@@ -1,4 +1,4 @@
-//! `/incoming-call`: a call arrives, and is connected to a media stream of its own.
+//! `/incoming-call`: a call arrives, and is connected to a media stream of its own where a worker holds a place for it.
 
 use std::sync::Arc;
 
@@ -9,15 +9,10 @@ use axum::{
 use tracing::{Instrument, Span, field::Empty, info, info_span};
 
 use super::{
-    connect::{Opening, connect},
+    admission,
     webhook::{Webhook, twiml},
 };
-use crate::{
-    App,
-    limits::Limit,
-    monitor::Route,
-    twilio::twiml::{APOLOGY, busy, farewell},
-};
+use crate::{App, limits::Limit, monitor::Route, twilio::twiml::busy};
 
 /// Answers Twilio's question what to do with a new call.
 pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -43,16 +38,16 @@ async fn document(app: &App, webhook: &Webhook) -> String {
         info!(call.sid = %webhook.call, limit = limit.label(), "call turned away: too many");
         return busy();
     }
+    let agent = admission::chosen(app, webhook);
     if app.lifecycle.is_draining() {
-        info!(call.sid = %webhook.call, "call turned away: draining");
-        return farewell(APOLOGY);
+        info!(call.sid = %webhook.call, agent = %agent.name, "call not taken: draining");
+        return admission::fall_back(app, webhook, agent);
     }
-    let opening = Opening { agent: webhook.query("agent"), ..Opening::default() };
-    let Some(document) = connect(app, webhook, opening).await else {
-        info!(call.sid = %webhook.call, "call turned away: no worker has a place");
-        return farewell(APOLOGY);
+    let Some(document) = admission::connect(app, webhook, agent).await else {
+        info!(call.sid = %webhook.call, agent = %agent.name, "call not taken: no worker has a place");
+        return admission::fall_back(app, webhook, agent);
     };
-    info!(call.sid = %webhook.call, "call arrives");
+    info!(call.sid = %webhook.call, agent = %agent.name, "call arrives");
     document
 }
 

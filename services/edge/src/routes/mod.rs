@@ -1,13 +1,16 @@
 //! The public doors, one file each.
 
+mod admission;
 mod answering;
 mod callbacks;
 mod connect;
 mod failover;
 mod follow;
 mod guard;
+mod human;
 mod incoming_call;
 mod media_stream;
+mod queue;
 mod stream_ended;
 mod transfer_result;
 mod transfer_whisper;
@@ -15,7 +18,12 @@ mod webhook;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, routing::get};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{get, post},
+};
 
 use crate::App;
 
@@ -26,6 +34,9 @@ const BODY_LIMIT: usize = 64 * 1024;
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/incoming-call", get(incoming_call::answer).post(incoming_call::answer))
+        .route("/queue-wait", post(queue::wait))
+        .route("/queue-left", post(queue::left))
+        .route("/hold-music.wav", get(queue::music))
         .route("/stream-ended", get(stream_ended::answer).post(stream_ended::answer))
         .route("/transfer-result", get(transfer_result::answer).post(transfer_result::answer))
         .route("/transfer-whisper", get(transfer_whisper::answer).post(transfer_whisper::answer))

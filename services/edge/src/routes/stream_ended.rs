@@ -40,7 +40,7 @@ async fn document(app: &App, webhook: &Webhook) -> String {
     if told.is_none() {
         warn!(call.sid = %webhook.call, "no worker knows what comes next");
     }
-    let document = follow(app, webhook, &Known::by(told, webhook, After::Stream)).await;
+    let document = follow(app, webhook, &Known::by(told, After::Stream)).await;
     app.farewells.happened(&webhook.call);
     document
 }

@@ -46,5 +46,5 @@ async fn document(app: &App, webhook: &Webhook) -> String {
         report(app, webhook, Event::TransferEnded(ended), None).await;
     }
     let told = app.pool.next_step(&Span::current(), &webhook.call, None).await;
-    follow(app, webhook, &Known::by(told, webhook, After::Transfer { reached })).await
+    follow(app, webhook, &Known::by(told, After::Transfer { reached })).await
 }

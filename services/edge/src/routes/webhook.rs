@@ -70,12 +70,27 @@ impl Webhook {
 
     /// A parameter; `None` when it is missing or empty.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.parameters.get(name).map(String::as_str)
     }
 
     /// A value of the URL that the operator configured.
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
-        self.query.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.query.get(name).map(String::as_str)
+    }
+
+    /// All parameters that have a value, by name. Of those that came twice there is one.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut sorted: Vec<_> = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        sorted.sort_unstable();
+        sorted.into_iter()
+    }
+
+    /// What the operator wrote into the URL, as far as it can be told from what Twilio sends: of a GET nothing can.
+    pub(crate) fn own_query(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.query.iter().filter(|(name, value)| self.parameters.get(*name) != Some(*value));
+        let mut sorted: Vec<_> = own.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        sorted.sort_unstable();
+        sorted.into_iter()
     }
 
     async fn check(app: &App, request: Request) -> Result<Self, Refusal> {
@@ -143,8 +158,9 @@ fn is_form(headers: &HeaderMap) -> bool {
     content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM))
 }
 
+/// Twilio sends a parameter that it has no value for empty, and may send one twice: the last that has a value counts.
 fn pairs(encoded: &[u8]) -> HashMap<String, String> {
-    form_urlencoded::parse(encoded).into_owned().collect()
+    form_urlencoded::parse(encoded).into_owned().filter(|(_, value)| !value.is_empty()).collect()
 }
 
 /// A parameter that has to be there once: a signature does not cover the order of a name's values.

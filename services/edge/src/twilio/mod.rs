@@ -3,6 +3,7 @@
 //! Facts are cited where the code relies on them, by the page of the Twilio documentation that states them.
 
 pub mod frame;
+pub mod music;
 pub mod rest;
 pub mod sid;
 pub mod signature;

@@ -7,6 +7,7 @@
 //! [`dial`] hands a call to a human, [`whisper`] asks them whether they take it.
 
 pub mod dial;
+pub mod waiting;
 pub mod whisper;
 
 use std::io;
@@ -22,7 +23,7 @@ pub const APOLOGY: &str = "We are sorry, we cannot take your call right now. Ple
 pub const NOBODY_ANSWERED: &str = "We are sorry, nobody is available to take your call. Please try again later.";
 
 /// A parameter's name and value together stay under this (Twilio docs, `<Stream>`, custom parameters).
-const PARAMETER_LIMIT: usize = 500;
+pub const PARAMETER_LIMIT: usize = 500;
 
 /// Connects the call to a media stream, and asks `action` what to do once it has ended. Names the caller, so it has no
 /// form for logs.
@@ -43,6 +44,11 @@ pub struct ConnectStream {
 impl ConnectStream {
     /// The document.
     pub fn to_twiml(&self) -> String {
+        self.with_context(&[])
+    }
+
+    /// The document, with what else is known of the call among the parameters.
+    pub fn with_context(&self, context: &[(String, String)]) -> String {
         response(|out| {
             if !self.digits.is_empty() {
                 out.create_element("Play").with_attribute(("digits", clean(&self.digits).as_str())).write_empty()?;
@@ -52,18 +58,19 @@ impl ConnectStream {
                 out.create_element("Stream")
                     .with_attribute(("url", clean(&self.url).as_str()))
                     .with_attribute(("statusCallback", clean(&self.status_callback).as_str()))
-                    .write_inner_content(|out| self.write_parameters(out))?;
+                    .write_inner_content(|out| self.write_parameters(out, context))?;
                 Ok(())
             })?;
             hang_up(out)
         })
     }
 
-    fn write_parameters(&self, out: &mut Out) -> io::Result<()> {
-        for (name, value) in &self.parameters {
+    fn write_parameters(&self, out: &mut Out, context: &[(String, String)]) -> io::Result<()> {
+        let context = context.iter().map(|(name, value)| (name.as_str(), value));
+        for (name, value) in self.parameters.iter().map(|(name, value)| (*name, value)).chain(context) {
             let value = clean(value);
             if name.len() + value.len() < PARAMETER_LIMIT {
-                let parameter = out.create_element("Parameter").with_attribute(("name", *name));
+                let parameter = out.create_element("Parameter").with_attribute(("name", name));
                 parameter.with_attribute(("value", value.as_str())).write_empty()?;
             }
         }

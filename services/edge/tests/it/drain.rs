@@ -1,4 +1,3 @@
-use edge::twilio::twiml::APOLOGY;
 use hyper::StatusCode;
 use offhook_hosting::lifecycle::Drained;
 use offhook_proto::voice::v1::{
@@ -20,7 +19,7 @@ async fn an_idle_edge_goes_at_once() {
 }
 
 #[tokio::test]
-async fn a_draining_edge_takes_no_calls_and_lets_live_ones_end_well() {
+async fn a_draining_edge_hands_calls_to_the_human_and_lets_live_ones_end_well() {
     let mut worker = Worker::willing().await;
     worker.decides(NextStep { step: Some(Step::HangUp(HangUp { say: String::new() })) });
     let edge = Edge::with_workers(&[worker.address]).await;
@@ -28,7 +27,7 @@ async fn a_draining_edge_takes_no_calls_and_lets_live_ones_end_well() {
     let mut leg = worker.accepted().await;
     edge.lifecycle.soft_stop().cancel();
 
-    assert!(post(edge.public, "/incoming-call", &form(&[])).await.1.contains(APOLOGY));
+    assert!(post(edge.public, "/incoming-call", &form(&[])).await.1.contains("<Response><Dial "));
     assert_eq!(get(edge.admin, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(get(edge.admin, "/healthz").await.0, StatusCode::OK);
 
@@ -50,7 +49,7 @@ async fn a_caller_who_was_taken_before_the_drain_is_still_served() {
     let edge = Edge::with_workers(&[worker.address]).await;
     let path = arrive(edge.public).await;
     edge.lifecycle.soft_stop().cancel();
-    assert!(post(edge.public, "/incoming-call", &form(&[])).await.1.contains(APOLOGY));
+    assert!(post(edge.public, "/incoming-call", &form(&[])).await.1.contains("<Response><Dial "));
 
     let mut caller = Stream::open(edge.public, &path).await.unwrap();
     caller.start(CALL).await;

@@ -4,7 +4,9 @@
 
 mod support;
 
+mod agents;
 mod callbacks;
+mod documents;
 mod door;
 mod drain;
 mod hand_over;

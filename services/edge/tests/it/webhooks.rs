@@ -11,7 +11,7 @@ use crate::support::{
 #[tokio::test]
 async fn an_incoming_call_is_connected_to_a_stream_of_its_own() {
     let edge = Edge::with_env(&[]).await;
-    let (status, document) = post(edge.public, "/incoming-call?agent=night", &form(&[])).await;
+    let (status, document) = post(edge.public, "/incoming-call?agent=nobody", &form(&[])).await;
     assert_eq!(status, StatusCode::OK);
     let path = stream_path(&document);
     assert_eq!(
@@ -21,7 +21,7 @@ async fn an_incoming_call_is_connected_to_a_stream_of_its_own() {
              <Connect action=\"https://{HOST}/stream-ended\" method=\"POST\"><Stream url=\"wss://{HOST}{path}\" \
              statusCallback=\"https://{HOST}/stream-status\">\
              <Parameter name=\"from\" value=\"+15005550006\"/><Parameter name=\"to\" value=\"+15005550009\"/>\
-             <Parameter name=\"direction\" value=\"inbound\"/><Parameter name=\"agent\" value=\"night\"/>\
+             <Parameter name=\"direction\" value=\"inbound\"/><Parameter name=\"agent\" value=\"demo\"/>\
              </Stream></Connect><Hangup/></Response>"
         )
     );

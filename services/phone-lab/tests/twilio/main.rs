@@ -10,6 +10,7 @@ mod calls;
 mod dialling;
 #[path = "../documentation/mod.rs"]
 mod documentation;
+mod documents;
 mod edge;
 mod faults;
 mod listing;

@@ -1,5 +1,6 @@
 //! A running edge, a Twilio that signs, and workers that do what a test says.
 
+pub(crate) mod documents;
 pub(crate) mod twilio;
 pub(crate) mod wire;
 pub(crate) mod worker;
@@ -21,6 +22,16 @@ pub(crate) const CALL: &str = "CA00000000000000000000000000000002";
 pub(crate) const STREAM: &str = "MZ00000000000000000000000000000003";
 pub(crate) const TOKEN: &str = "the-auth-token-of-these-tests";
 pub(crate) const HOST: &str = "voice.example.com";
+
+/// One agent for each fallback, and one whose human has a telephone.
+pub(crate) const AGENTS: &str = "default: human
+agents:
+  human: {prompt: Hello., transfer: {to: 'sip:desk@pbx.example.com;transport=tls', ring_seconds: 25}}
+  number: {prompt: Hello., numbers: ['+15005550009'], transfer: {to: '+15005550008', caller_id: '+15005550009'}}
+  queue: {prompt: Hello., sip_domains: [aurora.sip.twilio.com], fallback: queue}
+  busy: {prompt: Hello., fallback: busy}
+  apology: {prompt: Hello., fallback: apology}
+";
 
 /// Nothing in these tests takes this long: whoever waits longer waits in vain.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,6 +56,18 @@ impl Edge {
     pub(crate) async fn with_workers(addresses: &[SocketAddr]) -> Self {
         let workers: Vec<_> = addresses.iter().map(|address| format!("http://{address}")).collect();
         Self::with_env(&[("SONIC_WORKERS", &workers.join(","))]).await
+    }
+
+    /// Same, with [`AGENTS`] and no human beside them.
+    pub(crate) async fn with_agents(addresses: &[SocketAddr]) -> Self {
+        let workers: Vec<_> = addresses.iter().map(|address| format!("http://{address}")).collect();
+        let file = std::env::temp_dir().join(format!("offhook-{}.yaml", Entropy::from_os().uuid()));
+        std::fs::write(&file, AGENTS).unwrap();
+        let path = file.to_str().unwrap();
+        let variables = [("SONIC_WORKERS", &*workers.join(",")), ("AGENTS_FILE", path), ("SIP_ENDPOINT", "")];
+        let edge = Self::with_env(&variables).await;
+        std::fs::remove_file(file).unwrap();
+        edge
     }
 
     /// Serves with these variables beside those every edge needs.

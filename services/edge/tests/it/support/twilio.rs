@@ -117,10 +117,18 @@ impl Stream {
     }
 
     pub(crate) async fn start(&mut self, call: &str) {
+        self.start_with(call, &[("from".into(), "+15005550006".into()), ("direction".into(), "inbound".into())]).await;
+    }
+
+    /// With these custom parameters.
+    pub(crate) async fn start_with(&mut self, call: &str, parameters: &[(String, String)]) {
+        let parameters: serde_json::Map<_, _> =
+            parameters.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+        let parameters = Value::Object(parameters);
         let text = format!(
             r#"{{"event":"start","sequenceNumber":"1","start":{{"accountSid":"{ACCOUNT}","streamSid":"{STREAM}",
             "callSid":"{call}","tracks":["inbound"],"mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,
-            "channels":1}},"customParameters":{{"from":"+15005550006","direction":"inbound"}}}},"streamSid":"{STREAM}"}}"#
+            "channels":1}},"customParameters":{parameters}}},"streamSid":"{STREAM}"}}"#
         );
         self.say(&text).await;
     }
