@@ -65,6 +65,7 @@ fn dial() -> Dial {
             caller_id: Some("+15550100100".into()),
         },
         targets: vec![leg(Target::Sip("sip:agent@pbx.example.test?X-A=b&X-C=d".into())), watched],
+        recording: None,
     }
 }
 
@@ -81,6 +82,7 @@ fn dial_number() -> Dial {
             caller_id: None,
         },
         targets: vec![leg(number())],
+        recording: None,
     }
 }
 
