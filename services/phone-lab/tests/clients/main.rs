@@ -14,4 +14,5 @@ mod edge;
 mod rest;
 mod signatures;
 mod twiml;
+mod verdicts;
 mod voice;

@@ -14,22 +14,25 @@ const REQUESTS: usize = 1000;
 
 /// A request as a server gets it, and what the lab signed.
 #[derive(Clone, Debug, Serialize)]
-struct Signed {
-    token: String,
+pub(crate) struct Signed {
+    pub(crate) token: String,
     /// As the server knows it: neither the userinfo nor the fragment of what was configured reaches it.
-    url: String,
+    pub(crate) url: String,
     /// The text of the URL that goes into the signature.
-    signed: String,
-    form: Option<String>,
-    json: Option<String>,
-    signature: String,
+    pub(crate) signed: String,
+    pub(crate) form: Option<String>,
+    pub(crate) json: Option<String>,
+    pub(crate) signature: String,
 }
 
 /// What a library says of it.
 #[derive(Debug, Deserialize)]
-struct Verdict {
-    accepted: bool,
+pub(crate) struct Verdict {
+    pub(crate) accepted: bool,
     computed: String,
+    /// Whether the library writes the URL otherwise than it was given, and signs that.
+    #[serde(default)]
+    pub(crate) rewritten: bool,
 }
 
 #[tokio::test]
@@ -65,7 +68,7 @@ async fn the_requests_that_a_library_refuses_though_they_are_signed_as_documente
     assert_eq!(accepted(ask(Language::Python, &requests).await), [false, true, false]);
 }
 
-async fn ask(language: Language, requests: impl IntoIterator<Item = &Signed>) -> Vec<Verdict> {
+pub(crate) async fn ask(language: Language, requests: impl IntoIterator<Item = &Signed>) -> Vec<Verdict> {
     let lines = requests.into_iter().fold(String::new(), |mut lines, request| {
         writeln!(lines, "{}", serde_json::to_string(request).unwrap()).unwrap();
         lines
@@ -167,7 +170,7 @@ fn altered(request: &Signed, number: usize, entropy: &mut Entropy) -> Signed {
     altered
 }
 
-fn pick<'a>(entropy: &mut Entropy, of: &[&'a str]) -> &'a str {
+pub(crate) fn pick<'a>(entropy: &mut Entropy, of: &[&'a str]) -> &'a str {
     let index = entropy.between(0, of.len() as u64);
     of[index as usize]
 }

@@ -3,7 +3,7 @@ line."""
 
 import json
 import sys
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlparse
 
 from multidict import MultiDict
 from twilio.request_validator import RequestValidator
@@ -13,6 +13,10 @@ for line in sys.stdin:
     validator = RequestValidator(request["token"])
     params = MultiDict(parse_qsl(request["form"] or "", keep_blank_values=True))
     body = params if request["json"] is None else request["json"]
-    accepted = validator.validate(request["url"], body, request["signature"])
+    try:
+        accepted = validator.validate(request["url"], body, request["signature"])
+    except TypeError:  # what it does with a body that is no form, where no hash covers it
+        accepted = False
     computed = validator.compute_signature(request["signed"], params)
-    print(json.dumps({"accepted": accepted, "computed": computed}))
+    rewritten = urlparse(request["url"]).geturl() != request["url"]
+    print(json.dumps({"accepted": accepted, "computed": computed, "rewritten": rewritten}))
