@@ -14,6 +14,7 @@ use edge::{
     worker::WorkerId,
 };
 use jiff::Timestamp;
+use offhook_agents::Agents;
 use offhook_hosting::{clock::Clock, entropy::Entropy};
 use offhook_proto::voice::v1::{Accepted, Hush, Speak, from_edge, to_edge};
 use sonic_worker::{
@@ -91,7 +92,7 @@ impl Line {
         let call = start.split('"').find(|word| word.starts_with("CA")).unwrap().parse().unwrap();
         let worker = WorkerId::from_bytes(*b"worker 1");
         let claims = Claims { call, account: ACCOUNT.parse().unwrap(), worker };
-        let setup = Setup { claims, ticket: String::new(), transfer_available: false, can_redirect: false };
+        let setup = Setup { claims, ticket: String::new(), agents: Agents::demo(None).into(), can_redirect: false };
         let mut leg = Leg::new(setup, started);
         leg.handle_text(&start, started);
         leg.poll_action().expect("the leg has begun");
