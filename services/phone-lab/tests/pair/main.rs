@@ -6,6 +6,7 @@ mod admin;
 mod barge_in;
 mod demo_calls;
 mod failures;
+mod hand_over;
 mod hang_ups;
 mod keys;
 mod mangled;

@@ -1,0 +1,174 @@
+use std::time::Duration;
+
+use phone_lab::{
+    bedrock::{self, Pace, Script, SessionEnd, SessionReport},
+    pair::Pair,
+    twilio::{CallEnd, CallEvent, CallOptions, CallReport, Happening, Human, codes},
+};
+
+use crate::support::{assert_nothing_left, caller, calls_to_end, pair, play, record, start_with};
+
+const SCRIPT: &str = "
+greeting: 'good morning'
+dialogue:
+  - heard: 'who has left'
+    reply: 'welcome back'
+  - heard: 'could not be connected'
+    reply: 'nobody could come'
+  - heard: person
+    say_first: 'one moment'
+    tool: { name: support, input: { reason: 'a refund' } }
+";
+/// What a caller does until a human is called.
+const ASKS: &str = "listen, {say: apples}, listen, {say: a person please}";
+/// Until nobody has anything to say any more: neither Twilio, nor a human, nor the agent who comes after.
+const HEARS_ALL: &str = "{listen: {quiet: 3s}}";
+const HOLD: &str = "please hold the line while i connect you.";
+
+/// The reasons for which the agent is told that nobody came.
+fn missed() -> [(Human, &'static str, &'static str); 3] {
+    [
+        (Human::Busy, "busy", "their line is busy"),
+        (Human::Declines, "busy", "their line is busy"),
+        (Human::Unreachable, "failed", "the connection failed"),
+    ]
+}
+
+fn options(human: Human) -> CallOptions {
+    CallOptions { human, ..CallOptions::default() }
+}
+
+/// The second session knows what was said in the first, and what happened since.
+fn assert_goes_on(sessions: &[SessionReport], told: &str) {
+    let [first, second] = sessions else { panic!("two sessions: {sessions:?}") };
+    assert!(first.history.is_empty());
+    let remembered: String = second.history.iter().map(|message| message.text.to_lowercase()).collect();
+    assert!(remembered.contains("apples") && remembered.contains("a person please"), "{remembered}");
+    assert!(second.read.iter().any(|note| note.contains(told)), "{:?}", second.read);
+    for session in sessions {
+        assert_eq!((&session.violations, &session.end), (&vec![], &Some(SessionEnd::ByTheBook)));
+    }
+}
+
+fn heard(call: &CallReport) -> Vec<&str> {
+    call.heard.iter().map(|utterance| utterance.text.as_str()).collect()
+}
+
+fn requests(call: &CallReport) -> Vec<&str> {
+    call.timeline.iter().filter_map(requested).collect()
+}
+
+fn requested(event: &CallEvent) -> Option<&str> {
+    if let Happening::Requested { path, .. } = &event.what { Some(path) } else { None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_human_the_caller_is_back_in_the_same_conversation() {
+    let pair = pair(SCRIPT).await;
+    let steps = format!("[{ASKS}, connected, {HEARS_ALL}, {{say: thanks}}, listen, hang_up]");
+    let (call, sessions) = play(&pair, caller(&steps), options(Human::default())).await;
+    assert_eq!(
+        heard(&call),
+        ["good morning", "you said apples", "one moment", HOLD, "human here", "welcome back", "you said thanks"]
+    );
+    assert_goes_on(&sessions, "has spoken with a person");
+    assert_eq!(call.end, CallEnd::CallerHungUp);
+    // Twilio went on by itself: no socket was closed to it.
+    assert_eq!(
+        (call.code_numbers(), requests(&call)),
+        (vec![], vec!["/incoming-call", "/stream-ended", "/transfer-result"])
+    );
+    let told: Vec<_> = call.sip_headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let human: Vec<_> = call.parties.iter().flat_map(|party| &party.sip_headers).collect();
+    assert!(
+        told.is_empty() && human.iter().any(|(name, value)| name == "X-Offhook-Reason" && value == "a refund"),
+        "{human:?}"
+    );
+    let record = record(&pair, &call).await;
+    assert_eq!((record.transfers.len(), record.transfers[0].bridged), (1, true));
+    assert_eq!((record.outcome.as_str(), record.turns[0].text.as_str()), ("caller_hung_up", "good morning"));
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_could_not_reach_a_human_is_back_with_an_agent_who_knows_why() {
+    let pair = pair(SCRIPT).await;
+    for (human, status, why) in missed() {
+        let steps = format!("[{ASKS}, {HEARS_ALL}, hang_up]");
+        let (call, sessions) = play(&pair, caller(&steps), options(human.clone())).await;
+        assert_eq!(heard(&call).last(), Some(&"nobody could come"), "{human:?}: {call:?}");
+        assert_goes_on(&sessions, why);
+        let record = record(&pair, &call).await;
+        let [transfer] = &record.transfers[..] else { panic!("one transfer: {record:?}") };
+        assert_eq!((transfer.dial_call_status.as_str(), transfer.bridged), (status, false), "{human:?}");
+    }
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_human_can_be_asked_for_again_and_again() {
+    let pair = pair(SCRIPT).await;
+    let again = format!("{{say: a person please}}, connected, {HEARS_ALL}");
+    let steps = format!("[listen, {again}, {again}, hang_up]");
+    let (call, _) = play(&pair, caller(&steps), options(Human::default())).await;
+    let said = ["one moment", HOLD, "human here", "welcome back", "one moment", HOLD, "human here", "welcome back"];
+    assert_eq!(heard(&call)[1..], said);
+    let record = record(&pair, &call).await;
+    assert!(record.transfers.len() == 2 && record.transfers.iter().all(|transfer| transfer.bridged), "{record:?}");
+    assert_nothing_left(pair).await;
+}
+
+/// Pitfall 7: closing the socket is no hang-up, so that it is enough where nothing else is possible.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_twilios_rest_interface_a_transfer_works_by_closing_the_socket() {
+    let (pace, script) = (Pace::new(0.1).unwrap(), Script::from_yaml(SCRIPT).unwrap());
+    let model = bedrock::Settings { pace, script, ..bedrock::Settings::default() };
+    let pair = start_with(model, vec![("TWILIO_API_BASE_URL", "http://127.0.0.1:1".to_owned())]).await;
+    let steps = format!("[{ASKS}, connected, {HEARS_ALL}, hang_up]");
+    let (call, sessions) = play(&pair, caller(&steps), options(Human::default())).await;
+    assert_eq!(heard(&call).last(), Some(&"welcome back"), "{call:?}");
+    assert_goes_on(&sessions, "has spoken with a person");
+    assert_eq!(call.code_numbers(), [codes::STREAM_CLOSED]);
+    assert_nothing_left(pair).await;
+}
+
+/// Pitfall 10: whatever the moment, a caller who hangs up leaves nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_hangs_up_at_any_point_of_a_transfer_leaves_nothing_behind() {
+    let pair = pair(SCRIPT).await;
+    let slow = Human::acts(Duration::from_secs(3), "[connected, {say: human here}, {wait: 20s}]").unwrap();
+    let points = [
+        ("as it begins", "hang_up".to_owned()),
+        ("while the last words play", "{wait: 300ms}, hang_up".to_owned()),
+        ("while it rings", "listen, {wait: 1s}, hang_up".to_owned()),
+        ("while talking to the human", "connected, listen, hang_up".to_owned()),
+    ];
+    for (point, then) in points {
+        let (call, sessions) = play(&pair, caller(&format!("[{ASKS}, {then}]")), options(slow.clone())).await;
+        assert_eq!(call.end, CallEnd::CallerHungUp, "{point}");
+        assert_eq!(sessions.len(), 1, "{point}");
+        calls_to_end(&pair).await;
+        let record = record(&pair, &call).await;
+        assert!(!record.ended_at.is_empty() && !record.outcome.is_empty(), "{point}: {record:?}");
+    }
+    let back = Human::Busy;
+    let (call, sessions) = play(&pair, caller(&format!("[{ASKS}, {HEARS_ALL}, hang_up]")), options(back)).await;
+    assert_eq!((call.end, sessions.len()), (CallEnd::CallerHungUp, 2));
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whose_worker_is_lost_during_a_transfer_is_not_left_alone() {
+    let pair: Pair = pair(SCRIPT).await;
+    let steps = format!("[{ASKS}, connected, listen]");
+    let (twilio, human) =
+        (pair.twilio.clone(), Human::acts(Duration::from_secs(1), "[connected, {say: human here}, hang_up]"));
+    let call = tokio::spawn(async move { twilio.call(caller(&steps), options(human.unwrap())).await });
+    while pair.bedrock.reports().first().is_none_or(|session| session.end.is_none()) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    pair.worker_lifecycle.soft_stop().cancel();
+    pair.worker_lifecycle.hard_stop().cancel();
+    let call = call.await.unwrap();
+    assert_eq!(call.end, CallEnd::HungUpByDocument, "{call:?}");
+}
