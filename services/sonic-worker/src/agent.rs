@@ -1,5 +1,7 @@
 //! Who answers the phone.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use crate::{
     calls::NextStep,
     nova::{Sensitivity, Setup, ToolSpec, VoiceId},
@@ -12,6 +14,10 @@ pub struct Agent {
     pub name: String,
     /// Who it is and how it behaves.
     pub system_prompt: String,
+    /// What it says first. `None`: what the prompt makes it say.
+    pub greeting: Option<String>,
+    /// What it says to a robot that screens calls, where it has called. `None`: what the prompt makes it say.
+    pub introduction: Option<String>,
     /// How it sounds.
     pub voice: VoiceId,
     /// When it takes its turn.
@@ -30,33 +36,32 @@ pub struct Agent {
 const MAX_TOKENS: u32 = 4_096;
 /// Why a call is handed over that the model cannot serve.
 const UNAVAILABLE: &str = "The assistant is not available.";
+const GREET: &str = "\n\nWhen the call connects, say exactly this first, and nothing before it: ";
 /// Starts the agent speaking. Instruction-like text is answered as conversation, so it is a greeting.
 const OPENING_TEXT: &str = "hi";
+
+impl From<&offhook_agents::Agent> for Agent {
+    fn from(agent: &offhook_agents::Agent) -> Self {
+        let sentences = &agent.sentences;
+        Self {
+            name: agent.name.to_string(),
+            system_prompt: agent.prompt.clone(),
+            greeting: agent.greeting.clone(),
+            introduction: agent.introduction.clone(),
+            voice: VoiceId::from(agent.voice.as_str()),
+            sensitivity: Sensitivity::default(),
+            apology: sentences.apology.clone(),
+            hand_over: sentences.hand_over.clone(),
+            farewell_silence: sentences.farewell_silence.clone(),
+            farewell_time_up: sentences.farewell_time_up.clone(),
+        }
+    }
+}
 
 impl Agent {
     /// The built-in agent: the front desk of a small hotel, with the sample's tools.
     pub fn demo() -> Self {
-        Self {
-            name: "demo".to_owned(),
-            system_prompt:
-                "You answer the phone at the front desk of a small hotel. When the call connects, greet the \
-                caller in one short sentence and ask how you can help. Speak in short, friendly sentences, as one \
-                does on the phone, and never read out lists or symbols. Before you use a tool, say in a few words \
-                that you are looking it up. Ask for the reservation number before you cancel a reservation, and \
-                repeat it. If you cannot help, or the caller asks for a person, offer to connect them. When the \
-                caller has nothing left to ask, say goodbye and hang up."
-                    .to_owned(),
-            voice: VoiceId::from("matthew"),
-            sensitivity: Sensitivity::default(),
-            apology: "We are sorry, we cannot help you right now. Please call again in a few minutes. Goodbye."
-                .to_owned(),
-            hand_over: "I am sorry, I cannot go on. Please hold the line while I connect you to a colleague."
-                .to_owned(),
-            farewell_silence: "We cannot hear you, so we end this call. Please call again at any time. Goodbye."
-                .to_owned(),
-            farewell_time_up: "The time for this call is over. Please call again if there is more we can do. Goodbye."
-                .to_owned(),
-        }
+        Self::from(&offhook_agents::Agent::demo(None))
     }
 
     /// What a model session for this agent is opened with.
@@ -68,6 +73,11 @@ impl Agent {
             max_tokens: MAX_TOKENS,
             tools,
         }
+    }
+
+    /// What it is told about the beginning of a call, after its own prompt.
+    pub(crate) fn told_to_greet(&self) -> Option<String> {
+        self.greeting.as_ref().map(|greeting| format!("{GREET}{greeting}"))
     }
 
     /// What makes the agent speak first, as if the caller had said it.
@@ -84,14 +94,30 @@ impl Agent {
     pub fn apologise(&self) -> NextStep {
         NextStep::HangUp { say: Some(self.apology.clone()) }
     }
+}
 
-    /// What to do with a caller who does not answer any more.
-    pub fn leave_the_silent(&self) -> NextStep {
-        NextStep::HangUp { say: Some(self.farewell_silence.clone()) }
+/// The agents of a worker, never none.
+#[derive(Clone, Debug)]
+pub struct Agents {
+    by_name: Arc<BTreeMap<String, Arc<Agent>>>,
+    default: Arc<Agent>,
+}
+
+impl From<&offhook_agents::Agents> for Agents {
+    fn from(agents: &offhook_agents::Agents) -> Self {
+        let by_name = agents.iter().map(|agent| (agent.name.to_string(), Arc::new(Agent::from(&**agent))));
+        Self { by_name: Arc::new(by_name.collect()), default: Arc::new(Agent::from(&**agents.default_agent())) }
+    }
+}
+
+impl Agents {
+    /// The agent of this name, or the default one where there is none.
+    pub fn named(&self, name: &str) -> &Arc<Agent> {
+        self.by_name.get(name).unwrap_or(&self.default)
     }
 
-    /// What to do with a caller whose time is up.
-    pub fn end_in_time(&self) -> NextStep {
-        NextStep::HangUp { say: Some(self.farewell_time_up.clone()) }
+    /// The agent of every call that names none.
+    pub fn default_agent(&self) -> &Arc<Agent> {
+        &self.default
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
+use offhook_agents::Agents;
 use offhook_hosting::{
     env::{ConfigError, Env, Reader},
     telemetry::TelemetryConfig,
@@ -32,6 +33,8 @@ pub struct Config {
     /// `AWS_REGION` or `AWS_DEFAULT_REGION`, else the home region of `BEDROCK_REGIONS`; `None`: the profile's, else
     /// `us-east-1`.
     pub region: Option<String>,
+    /// `AGENTS_FILE`, default unset: who answers. Unset: one built-in agent.
+    pub agents: Agents,
     /// `CALL_RECORDS_DIR`, default unset: a folder that gets a JSON file for each ended call.
     pub call_records: Option<RecordFiles>,
     /// `SONIC_PRICES`, default those of Nova 2 Sonic: what tokens cost.
@@ -61,6 +64,7 @@ impl Config {
                 .or_else(|| reader.optional("AWS_DEFAULT_REGION", "a region"))
                 .or_else(|| bedrock.regions.first().map(|home| home.region.as_str().to_owned())),
             bedrock,
+            agents: reader.parsed("AGENTS_FILE", read_agents).unwrap_or_else(|| Agents::demo(None)),
             call_records: reader.parsed("CALL_RECORDS_DIR", |folder| {
                 RecordFiles::in_folder(folder.into()).map_err(|error| format!("{folder} cannot be written to: {error}"))
             }),
@@ -83,6 +87,12 @@ impl Config {
         let address = read_admin_listen(&mut reader);
         reader.finish(Some(address))
     }
+}
+
+/// The file's own report is told whole: it has the places of its mistakes, and none of its values.
+fn read_agents(path: &str) -> Result<Agents, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("the file cannot be read: {}", error.kind()))?;
+    Agents::parse(&text).map_err(|mistakes| mistakes.to_string().replace('\n', "\n  "))
 }
 
 fn read_admin_listen(reader: &mut Reader<'_>) -> SocketAddr {
@@ -157,6 +167,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_agents_is_read_and_its_mistakes_are_told_without_its_values() {
+        let file = std::env::temp_dir().join(format!("offhook-agents-{}.yaml", std::process::id()));
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            Config::from_env(&Env::from_iter([("AGENTS_FILE", file.to_str().unwrap())]))
+        };
+        let config = read("agents:\n  desk: {prompt: Be kind.}").unwrap();
+        assert_eq!(config.agents.default_agent().name.as_str(), "desk");
+        let error = read("agents:\n  desk: {prompt: Be kind., voice: Secret Voice}").unwrap_err().to_string();
+        std::fs::remove_file(&file).unwrap();
+        assert!(error.contains("agents.desk.voice") && !error.contains("Secret"), "{error}");
+        assert_eq!(Config::from_env(&Env::default()).unwrap().agents.default_agent().name.as_str(), "demo");
+    }
+
+    #[test]
     fn each_limit_has_a_variable_of_its_own() {
         let env = Env::from_iter([
             ("SESSION_RENEW_AFTER", "20s"),
@@ -209,6 +234,7 @@ mod tests {
             ("CALL_LIMIT_WARNING", "yes"),
             ("DRAIN_SECONDS", "a while"),
             ("AWS_CA_BUNDLE", "/dev/null"),
+            ("AGENTS_FILE", "/nowhere/agents.yaml"),
             ("CALL_RECORDS_DIR", "/dev/null/records"),
             ("SONIC_PRICES", "speech_in=3"),
         ];

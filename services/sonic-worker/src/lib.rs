@@ -11,6 +11,7 @@ pub mod agent;
 pub mod bedrock;
 pub mod calls;
 pub mod config;
+pub mod context;
 pub mod conversation;
 pub mod grpc;
 pub mod metrics;

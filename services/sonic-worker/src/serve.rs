@@ -19,7 +19,7 @@ use tonic_health::ServingStatus;
 use tracing::{info, warn};
 
 use crate::{
-    agent::Agent,
+    agent::Agents,
     bedrock::Bedrock,
     calls::MemoryStore,
     config::Config,
@@ -69,8 +69,8 @@ pub async fn run(
         clock,
     };
     let (questions, live_calls) = (Questions::default(), LiveCalls::default());
-    let agent = Arc::new(Agent::demo());
-    let worker = Worker { services, agent, places, questions, live_calls, lifecycle: lifecycle.clone(), entropy };
+    let agents = Agents::from(&config.agents);
+    let worker = Worker { services, agents, places, questions, live_calls, lifecycle: lifecycle.clone(), entropy };
     let calls = CallsService::new(&worker);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ConversationsServer<ConversationsService>>().await;

@@ -20,6 +20,7 @@ use offhook_proto::voice::v1::{Accepted, Hush, Speak, from_edge, to_edge};
 use sonic_worker::{
     agent::Agent,
     calls::{Entry, Turn},
+    context::CallContext,
     conversation::{CallTime, Conversation, Input, Limits, Output, Past, SessionNo, Terms},
     nova::{GenerationStage, Role, ServerEvent, StopReason},
     prices::Prices,
@@ -82,7 +83,14 @@ impl Line {
         let time = CallTime { started, started_at: Timestamp::UNIX_EPOCH };
         let tools = Tools::built_in(Clock).specs(false);
         let (prices, limits) = (Prices::default(), Limits::default());
-        let terms = Terms { agent: Arc::new(Agent::demo()), tools, prices, limits, past: Past::default() };
+        let terms = Terms {
+            agent: Arc::new(Agent::demo()),
+            tools,
+            prices,
+            limits,
+            context: CallContext::default(),
+            past: Past::default(),
+        };
         let mut conversation = Conversation::new(terms, time, dice.fork());
         let Some(Output::OpenStream { session, .. }) = conversation.poll_output() else {
             panic!("a call has a session")

@@ -64,6 +64,7 @@ pub use self::{
 use crate::{
     agent::Agent,
     calls::{Entry, LegNo, NextStep, Outcome, Turn},
+    context::CallContext,
     nova::{Failure, HistoryLimits, Setup, ToolSpec},
     prices::Prices,
     tools::SUPPORT,
@@ -137,15 +138,30 @@ pub struct Terms {
     pub prices: Prices,
     /// How long things may take.
     pub limits: Limits,
-    /// What happened on the call before this leg.
+    /// What is known of the call.
+    pub context: CallContext,
+    /// What happened on it before this leg.
     pub past: Past,
+}
+
+impl Terms {
+    /// What every session of the leg is opened with.
+    fn setup(&self) -> Setup {
+        let mut setup = self.agent.setup(self.tools.clone());
+        let greeting = self.agent.told_to_greet().filter(|_| self.past.since.is_none());
+        let context = self.context.told(self.agent.introduction.as_deref());
+        setup.system_prompt.extend(greeting);
+        setup.system_prompt.extend([keypad::EXPLAINED, notes::EXPLAINED, resume::EXPLAINED]);
+        setup.system_prompt.push_str(&context);
+        setup
+    }
 }
 
 impl Conversation {
     /// Begins by opening a model session.
-    pub fn new(Terms { agent, tools, prices, limits, past }: Terms, time: CallTime, entropy: Entropy) -> Self {
-        let mut setup = agent.setup(tools);
-        setup.system_prompt.extend([keypad::EXPLAINED, notes::EXPLAINED, resume::EXPLAINED]);
+    pub fn new(terms: Terms, time: CallTime, entropy: Entropy) -> Self {
+        let setup = terms.setup();
+        let Terms { agent, prices, limits, past, .. } = terms;
         let now = time.started;
         let limits = Limits { call_limit: limits.call_limit.saturating_sub(past.talked), ..limits };
         let mut conversation = Self {

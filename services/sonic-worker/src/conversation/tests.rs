@@ -55,7 +55,8 @@ impl Rig {
 
     fn with_past(tools: Vec<ToolSpec>, limits: Limits, past: Past, now: Instant) -> Self {
         let time = CallTime { started: now, started_at: Timestamp::UNIX_EPOCH };
-        let terms = Terms { agent: Agent::demo().into(), tools, prices: Prices::default(), limits, past };
+        let context = CallContext::default();
+        let terms = Terms { agent: Agent::demo().into(), tools, prices: Prices::default(), limits, context, past };
         let conversation = Conversation::new(terms, time, Entropy::from_seed(7));
         Self { conversation, now, notes: Vec::new(), session: None }
     }

@@ -27,11 +27,11 @@ pub struct CallsService {
 impl CallsService {
     /// Answers for `worker`: from its store, and of what Twilio asks and tells its legs learn.
     pub fn new(worker: &Worker) -> Self {
-        let Worker { services, agent, places, questions, live_calls, lifecycle, .. } = worker;
+        let Worker { services, agents, places, questions, live_calls, lifecycle, .. } = worker;
         Self {
             store: Arc::clone(&services.store),
             files: services.files.clone(),
-            default_agent: agent.name.clone(),
+            default_agent: agents.default_agent().name.clone(),
             clock: services.clock,
             questions: questions.clone(),
             live_calls: live_calls.clone(),

@@ -17,7 +17,7 @@ use super::{
     used_tickets::UsedTickets,
 };
 use crate::{
-    agent::Agent,
+    agent::Agents,
     calls::{CallRecord, NextStep},
     conversation::{CallTime, Conversation, Input, Past, Terms},
     metrics::RefusedLeg,
@@ -36,7 +36,7 @@ pub struct Worker {
     /// What every leg needs.
     pub services: Services,
     /// Who answers.
-    pub agent: Arc<Agent>,
+    pub agents: Agents,
     /// The legs that there may be at a time.
     pub places: Places,
     /// Who is told what Twilio asks about ended legs.
@@ -52,7 +52,7 @@ pub struct Worker {
 /// Takes legs.
 pub struct ConversationsService {
     services: Services,
-    agent: Arc<Agent>,
+    agents: Agents,
     places: Places,
     tickets: Arc<UsedTickets>,
     questions: Questions,
@@ -64,15 +64,15 @@ pub struct ConversationsService {
 impl ConversationsService {
     /// Takes legs for `worker`.
     pub fn new(worker: Worker) -> Self {
-        let Worker { services, agent, places, questions, live_calls, lifecycle, entropy } = worker;
+        let Worker { services, agents, places, questions, live_calls, lifecycle, entropy } = worker;
         let (tickets, entropy) = (Arc::new(UsedTickets::new(services.clock)), Mutex::new(entropy));
-        Self { services, agent, places, tickets, questions, live_calls, lifecycle, entropy }
+        Self { services, agents, places, tickets, questions, live_calls, lifecycle, entropy }
     }
 
     fn leg(&self) -> Leg {
         Leg {
             services: self.services.clone(),
-            agent: Arc::clone(&self.agent),
+            agents: self.agents.clone(),
             places: self.places.clone(),
             tickets: Arc::clone(&self.tickets),
             questions: self.questions.clone(),
@@ -127,7 +127,7 @@ fn draining(services: &Services) -> Status {
 /// A leg that somebody wants to have served.
 struct Leg {
     services: Services,
-    agent: Arc<Agent>,
+    agents: Agents,
     places: Places,
     tickets: Arc<UsedTickets>,
     questions: Questions,
@@ -181,13 +181,14 @@ impl Leg {
     }
 
     async fn converse(self, start: Start, from_edge: Streaming<FromEdge>, to_edge: ToEdgeSender) {
-        let Self { services, agent, live_calls, lifecycle, entropy, .. } = self;
+        let Self { services, agents, live_calls, lifecycle, entropy, .. } = self;
         let hard_stop = lifecycle.hard_stop().clone();
         let time = CallTime { started: services.clock.now(), started_at: services.clock.wall() };
         // Until the conversation decides: a caller whose worker is lost still hears a sentence.
+        let agent = Arc::clone(agents.named(&start.agent));
         let (name, apology) = (agent.name.clone(), agent.apologise());
-        let mut leg = CallRecord::new(start.call.clone(), name, start.direction, time.started_at, apology);
-        leg.caller = start.caller;
+        let mut leg = CallRecord::new(start.call.clone(), name, start.context.direction, time.started_at, apology);
+        leg.caller = start.context.caller().cloned();
         let past = match services.store.begin(leg).await {
             Ok(begun) if begun.is_over() => {
                 info!("the call is over already");
@@ -202,7 +203,8 @@ impl Leg {
             }
         };
         let tools = services.tools.specs(start.transfer_available);
-        let terms = Terms { agent, tools, prices: services.prices, limits: services.limits, past };
+        let (context, prices, limits) = (start.context, services.prices, services.limits);
+        let terms = Terms { agent, tools, prices, limits, context, past };
         let conversation = Conversation::new(terms, time, entropy);
         let metrics = services.metrics.clone();
         let from_edge = from_edge.filter_map(move |message| {

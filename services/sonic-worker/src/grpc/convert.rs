@@ -5,6 +5,7 @@ use tonic::{Code, Status};
 use super::reports;
 use crate::{
     calls::{CallRecord, CallSid, Direction, NextStep, Party, Speaker, ToolRun, Turn, TurnKind},
+    context::CallContext,
     conversation::{Input, Key, LegEnd},
 };
 
@@ -19,9 +20,9 @@ const LONGEST_PARTY: usize = 300;
 pub(crate) struct Start {
     pub(crate) call: CallSid,
     pub(crate) stream_sid: String,
-    pub(crate) direction: Direction,
-    /// Who is on the phone.
-    pub(crate) caller: Option<Party>,
+    /// The agent that is to speak; empty: the default one.
+    pub(crate) agent: String,
+    pub(crate) context: CallContext,
     pub(crate) transfer_available: bool,
     pub(crate) ticket_id: String,
 }
@@ -34,12 +35,8 @@ impl TryFrom<wire::Start> for Start {
             wire::Direction::Outbound => Direction::Outbound,
             wire::Direction::Inbound | wire::Direction::Unspecified => Direction::Inbound,
         };
-        // Of an outbound call Twilio's From is us.
-        let caller = match direction {
-            Direction::Inbound => &start.from,
-            Direction::Outbound => &start.to,
-        };
-        let caller = Some(caller.clone()).filter(|caller| (1..=LONGEST_PARTY).contains(&caller.len()));
+        let party = |party: String| (1..=LONGEST_PARTY).contains(&party.len()).then(|| Party::from(party));
+        let (from, to) = (party(start.from), party(start.to));
         for (name, value) in [("stream_sid", &start.stream_sid), ("account_sid", &start.account_sid)] {
             if value.is_empty() {
                 return Err(Status::invalid_argument(format!("start.{name} is required")));
@@ -48,8 +45,8 @@ impl TryFrom<wire::Start> for Start {
         Ok(Self {
             call: call_sid(start.call_sid)?,
             stream_sid: start.stream_sid,
-            direction,
-            caller: caller.map(Party::from),
+            agent: start.agent,
+            context: CallContext { direction, from, to, parameters: start.parameters.into_iter().collect() },
             transfer_available: start.transfer_available,
             ticket_id: start.ticket_id,
         })
@@ -254,7 +251,7 @@ mod tests {
             let now = Clock.now();
             let time = CallTime { started: now, started_at: Timestamp::UNIX_EPOCH };
             let tools = Tools::built_in(Clock).specs(true);
-            let terms = Terms { agent: Agent::demo().into(), tools, prices: Prices::default(), limits: Limits::default(), past: Past::default() };
+            let terms = Terms { agent: Agent::demo().into(), tools, prices: Prices::default(), limits: Limits::default(), context: CallContext::default(), past: Past::default() };
             let mut conversation = Conversation::new(terms, time, Entropy::from_seed(1));
             let Some(Output::OpenStream { session, .. }) = conversation.poll_output() else { panic!("no stream") };
             conversation.handle(Input::StreamOpened { session, credentials_expire: None }, now);

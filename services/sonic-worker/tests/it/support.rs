@@ -13,7 +13,7 @@ use offhook_proto::voice::v1::{
 };
 use serde_json::{Value, json};
 use sonic_worker::{
-    agent::Agent,
+    agent::Agents,
     bedrock::{ModelOutput, ModelStreams, OpenFuture, OpenRequest, Region, StreamFailure},
     calls::{MemoryStore, RecordFiles},
     conversation::Limits,
@@ -30,6 +30,18 @@ use tonic::{
     Response, Status, Streaming,
     transport::{Channel, Server, server::TcpIncoming},
 };
+
+const AGENTS: &str = "
+default: demo
+agents:
+  demo:
+    prompt: You answer the phone.
+  reminders:
+    prompt: You remind people of what is due.
+    voice: amy
+    greeting: Hello from the library.
+    introduction: The library is calling about a book.
+";
 
 pub(crate) const CALL: &str = "CA00000000000000000000000000000001";
 
@@ -63,9 +75,10 @@ impl TestWorker {
             clock: Clock,
         };
         let (questions, live_calls) = (Questions::default(), LiveCalls::default());
+        let agents = offhook_agents::Agents::parse(AGENTS).unwrap();
         let worker = Worker {
             services,
-            agent: Arc::new(Agent::demo()),
+            agents: Agents::from(&agents),
             places: Places::new(2, Clock),
             questions,
             live_calls,
@@ -139,6 +152,18 @@ impl TestWorker {
     }
 }
 
+/// What a leg begins with.
+pub(crate) fn start() -> Start {
+    Start {
+        call_sid: CALL.into(),
+        stream_sid: "MZ00000000000000000000000000000001".into(),
+        account_sid: "AC00000000000000000000000000000001".into(),
+        from: "+4930901820".into(),
+        transfer_available: true,
+        ..Start::default()
+    }
+}
+
 /// The edge's end of a leg.
 pub(crate) struct Leg {
     to_worker: mpsc::Sender<FromEdge>,
@@ -151,19 +176,11 @@ impl Leg {
     }
 
     pub(crate) async fn start(&self) {
-        self.start_as(CALL, "").await;
+        self.send(from_edge::Message::Start(start())).await;
     }
 
     pub(crate) async fn start_as(&self, call_sid: &str, ticket_id: &str) {
-        let start = Start {
-            call_sid: call_sid.into(),
-            ticket_id: ticket_id.into(),
-            stream_sid: "MZ00000000000000000000000000000001".into(),
-            account_sid: "AC00000000000000000000000000000001".into(),
-            from: "+4930901820".into(),
-            transfer_available: true,
-            ..Start::default()
-        };
+        let start = Start { call_sid: call_sid.into(), ticket_id: ticket_id.into(), ..start() };
         self.send(from_edge::Message::Start(start)).await;
     }
 

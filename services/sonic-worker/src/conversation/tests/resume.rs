@@ -127,6 +127,20 @@ fn a_caller_goes_not_back_and_forth_between_a_model_and_a_human_who_are_both_not
 }
 
 #[test]
+fn an_agent_with_a_greeting_is_told_it_on_the_first_leg_only() {
+    let terms = |past| Terms {
+        agent: Agent { greeting: Some("Hello from the library.".into()), ..Agent::demo() }.into(),
+        tools: Vec::new(),
+        prices: Prices::default(),
+        limits: Limits::default(),
+        context: CallContext::default(),
+        past,
+    };
+    assert!(terms(Past::default()).setup().system_prompt.contains("Hello from the library."));
+    assert!(!terms(past(Since::Interrupted)).setup().system_prompt.contains("Hello from the library."));
+}
+
+#[test]
 fn legs_share_the_time_that_a_call_may_take() {
     let tools = Tools::built_in(offhook_hosting::clock::Clock).specs(true);
     let limits = Limits { call_limit: 2 * TALKED, call_limit_warning: Duration::ZERO, ..Limits::default() };
