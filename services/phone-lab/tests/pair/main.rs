@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod admin;
+mod arrivals;
 mod barge_in;
 mod demo_calls;
 mod failures;
