@@ -15,6 +15,7 @@ pub use offhook_agents::SipUri;
 use crate::{
     development::Signatures,
     limits::LimitsConfig,
+    outbound::OutboundConfig,
     twilio::{rest::RestConfig, sid::AccountSid},
     worker::WorkerTarget,
 };
@@ -63,6 +64,8 @@ pub struct TwilioConfig {
     /// `TWILIO_API_SID`, `TWILIO_API_SECRET`, `TWILIO_API_BASE_URL`, default unset: how live calls are changed and calls are
     /// placed. Unset: neither is done.
     pub rest: Option<RestConfig>,
+    /// `OFFHOOK_OUTBOUND_TOKEN` and more, default unset: who may have calls placed. Unset: nobody.
+    pub outbound: Option<OutboundConfig>,
 }
 
 impl Config {
@@ -134,11 +137,12 @@ impl TwilioConfig {
         }
         let sip_endpoint = reader.optional("SIP_ENDPOINT", "a SIP URI such as sip:help@example.com");
         let rest = RestConfig::read(reader, account.as_ref());
-        Self { account, auth_tokens, ticket_key, sip_endpoint, rest }
+        let outbound = OutboundConfig::read(reader, rest.is_some());
+        Self { account, auth_tokens, ticket_key, sip_endpoint, rest, outbound }
     }
 }
 
-fn split(list: &SecretString) -> Vec<SecretString> {
+pub(crate) fn split(list: &SecretString) -> Vec<SecretString> {
     let tokens = list.expose_secret().split(',').map(str::trim);
     tokens.filter(|token| !token.is_empty()).map(SecretString::from).collect()
 }

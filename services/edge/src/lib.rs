@@ -18,6 +18,7 @@ pub mod config;
 pub mod development;
 pub mod limits;
 pub mod monitor;
+pub mod outbound;
 pub mod public_listener;
 pub mod twilio;
 pub mod worker;
@@ -50,6 +51,7 @@ use config::PublicUrl;
 use development::Signatures;
 use limits::{Limit, Limits, source::TrustedProxies};
 use monitor::Monitor;
+use outbound::{Desk, machine::Machines};
 use twilio::{
     rest::{HttpRest, Rest},
     sid::AccountSid,
@@ -76,11 +78,13 @@ pub(crate) struct App {
     agents: Arc<Agents>,
     verifier: Verifier,
     tickets: Tickets,
-    #[expect(dead_code, reason = "the doors that use it follow")]
     seals: Seals,
     pool: WorkerPool,
     /// `None`: no API key is configured.
     rest: Option<Arc<dyn Rest>>,
+    /// `None`: nobody may have calls placed.
+    outbound: Option<Desk>,
+    machines: Machines,
     arrivals: Arrivals,
     farewells: Farewells,
     limits: Limits,
@@ -172,6 +176,8 @@ impl App {
             agents: Arc::new(agents),
             pool,
             rest,
+            outbound: twilio.outbound.map(|config| Desk::new(config, entropy.fork())),
+            machines: Machines::default(),
             arrivals: Arrivals::default(),
             farewells: Farewells::default(),
             limits: Limits::new(&limits),

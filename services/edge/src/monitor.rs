@@ -40,6 +40,10 @@ pub enum Route {
     QueueWait,
     /// A caller has stopped waiting.
     QueueLeft,
+    /// Twilio has found out whether a machine answered.
+    AmdStatus,
+    /// Somebody asks for a call.
+    OutboundCall,
     /// A media socket.
     MediaStream,
 }
@@ -58,6 +62,8 @@ impl Route {
             Self::Failover => "failover",
             Self::QueueWait => "queue_wait",
             Self::QueueLeft => "queue_left",
+            Self::AmdStatus => "amd_status",
+            Self::OutboundCall => "outbound_call",
             Self::MediaStream => "media_stream",
         }
     }
@@ -101,6 +107,7 @@ pub struct Monitor {
     limited: Counter<u64>,
     admissions: Counter<u64>,
     context_left_out: Counter<u64>,
+    outbound: Counter<u64>,
     caller_frames_dropped: Counter<u64>,
     caller_keys_dropped: Counter<u64>,
     agent_slices_dropped: Counter<u64>,
@@ -126,6 +133,7 @@ impl Monitor {
             ),
             admissions: counter("edge.admissions", "what became of callers before an agent spoke, by how"),
             context_left_out: counter("edge.context.left.out", "what an agent was not told of a call: it was too much"),
+            outbound: counter("edge.outbound.requests", "requests for calls, by what became of them"),
             caller_frames_dropped: counter("edge.caller.frames.dropped", "caller audio the worker took too late"),
             caller_keys_dropped: counter("edge.caller.keys.dropped", "caller's keys the worker took too late"),
             agent_slices_dropped: counter("edge.agent.slices.dropped", "agent audio that came or went too late"),
@@ -177,6 +185,11 @@ impl Monitor {
     /// So many parameters of a call did not fit.
     pub fn context_left_out(&self, count: usize) {
         self.context_left_out.add(count as u64, &[]);
+    }
+
+    /// A request for a call was answered.
+    pub fn outbound(&self, result: &'static str) {
+        self.outbound.add(1, &[KeyValue::new("result", result)]);
     }
 
     /// A leg reports what it counted.

@@ -42,6 +42,8 @@ const SIP_ENDPOINT: &str = "sip:desk@pbx.example.test";
 
 /// The number that the edge's own calls come from.
 pub const FROM_NUMBER: &str = "+15550100100";
+/// Whoever has it may have calls placed.
+pub const OUTBOUND_TOKEN: &str = "a token for calls that only the lab's own edge takes";
 
 /// What to start.
 #[derive(Clone)]
@@ -138,6 +140,7 @@ impl Pair {
             ("TWILIO_API_SID", settings.rest.api_key.sid.clone()),
             ("TWILIO_API_SECRET", settings.rest.api_key.secret.clone()),
             ("TWILIO_FROM_NUMBER", FROM_NUMBER.to_owned()),
+            ("OFFHOOK_OUTBOUND_TOKEN", OUTBOUND_TOKEN.to_owned()),
             // The lab's callers call as often as they like.
             ("MAX_CALLS_PER_CALLER", "0".to_owned()),
         ];

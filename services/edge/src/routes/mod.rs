@@ -1,6 +1,7 @@
 //! The public doors, one file each.
 
 mod admission;
+mod amd_status;
 mod answering;
 mod callbacks;
 mod connect;
@@ -10,6 +11,7 @@ mod guard;
 mod human;
 mod incoming_call;
 mod media_stream;
+mod outbound_call;
 mod queue;
 mod stream_ended;
 mod transfer_result;
@@ -22,7 +24,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
-    routing::{get, post},
+    routing::{any, get, post},
 };
 
 use crate::App;
@@ -44,6 +46,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/call-status", get(callbacks::call_status).post(callbacks::call_status))
         .route("/stream-status", get(callbacks::stream_status).post(callbacks::stream_status))
         .route("/recording-status", get(callbacks::recording_status).post(callbacks::recording_status))
+        .route("/amd-status", get(amd_status::answer).post(amd_status::answer))
+        .route("/outbound-call", any(outbound_call::answer))
         .route("/media-stream/{ticket}", get(media_stream::open))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .route_layer(middleware::from_fn_with_state(app.clone(), guard::watch))

@@ -10,6 +10,7 @@ mod documents;
 mod door;
 mod drain;
 mod hand_over;
+mod machines;
 mod media;
 mod process;
 mod webhooks;

@@ -1,13 +1,6 @@
 //! The edge's client of Twilio's REST interface against the lab's.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
 use edge::twilio::{
     rest::{Change, HttpRest, NewCall, Reason, Refused, Rest, RestConfig, RestError, Updated},
@@ -19,12 +12,12 @@ use phone_lab::twilio::{
     rest::{ApiKey, EndedCall, RestServer, RestSettings},
     url::Url,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
+use tokio::net::TcpListener;
 
-use crate::support::{callee, pair};
+use crate::{
+    network::{Fault, network},
+    support::{callee, pair},
+};
 
 const ORIGIN: &str = "https://voice.example.test";
 
@@ -67,54 +60,6 @@ fn call() -> NewCall {
 
 fn refused(status: u16, code: u32) -> RestError {
     RestError::Refused(Refused { status, code: Some(code) })
-}
-
-/// What a network between edge and Twilio does to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    /// Twilio gets it, and its answer is lost.
-    AnswerLost,
-    /// Twilio gets it, and somebody else answers for it.
-    BadGateway,
-}
-
-/// Hands the first requests on with a fault, all others without. Where it listens, and how many came.
-async fn network(to: SocketAddr, fault: Fault, faults: usize) -> (SocketAddr, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, seen) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-    let counted = seen.clone();
-    tokio::spawn(async move {
-        loop {
-            let (mut socket, _) = listener.accept().await.unwrap();
-            let request = message(&mut socket).await;
-            let mut twilio = TcpStream::connect(to).await.unwrap();
-            twilio.write_all(&request).await.unwrap();
-            let answer = message(&mut twilio).await;
-            let faulty = counted.fetch_add(1, Ordering::SeqCst) < faults;
-            let answer: &[u8] = match fault {
-                _ if !faulty => &answer,
-                Fault::AnswerLost => b"",
-                Fault::BadGateway => b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n",
-            };
-            socket.write_all(answer).await.unwrap();
-        }
-    });
-    (address, seen)
-}
-
-/// One HTTP message with a length.
-async fn message(socket: &mut TcpStream) -> Vec<u8> {
-    let mut message = Vec::new();
-    loop {
-        let head = String::from_utf8_lossy(&message).to_ascii_lowercase();
-        if let Some((head, body)) = head.split_once("\r\n\r\n") {
-            let length = head.split("\r\n").find_map(|line| line.strip_prefix("content-length: "));
-            if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
-                return message;
-            }
-        }
-        assert_ne!(socket.read_buf(&mut message).await.unwrap(), 0, "the message broke off");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
