@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use offhook_agents::Agents;
+use offhook_agents::{Agent, Agents, PhoneNumber};
 use serde::Deserialize;
 
 use super::{
@@ -12,7 +12,10 @@ use super::{
     problem::{Kind, Problem},
 };
 use crate::{
-    call::placed::OnMachine,
+    call::{
+        placed::OnMachine,
+        reception::{Called, agent_of},
+    },
     twilio::{rest::TWIML_LIMIT, twiml::farewell},
 };
 
@@ -62,11 +65,17 @@ enum MachineDetection {
     LeaveMessage,
 }
 
-/// Reads a request; an empty one asks for a call to `default_to`.
+/// Reads a request; an empty one asks for a call to `default_to`. The call is to come from `line`.
 ///
 /// # Errors
 /// If it is not valid, or its callee may not be called.
-pub fn read(body: &[u8], allowed: &Allowed, default_to: Option<&Callee>, agents: &Agents) -> Result<Request, Problem> {
+pub fn read(
+    body: &[u8],
+    allowed: &Allowed,
+    default_to: Option<&Callee>,
+    agents: &Agents,
+    line: &PhoneNumber,
+) -> Result<Request, Problem> {
     let fields: Fields = match body {
         [] => Fields::default(),
         // A list would be taken for the fields in their order.
@@ -89,13 +98,14 @@ pub fn read(body: &[u8], allowed: &Allowed, default_to: Option<&Callee>, agents:
     if fields.idempotency_key.as_ref().is_some_and(|key| !is_key(key)) {
         return Err(invalid(format!("idempotency_key: expected 1 to {KEY_LIMIT} visible ASCII characters")));
     }
-    let on_machine = on_machine(&fields, agents)?;
+    let called = Called { agent: fields.agent.as_deref(), line: Some(line.as_str()), sip_domain: None };
+    let on_machine = on_machine(&fields, agent_of(agents, called))?;
     let Fields { agent, variables, record, time_limit, idempotency_key, .. } = fields;
     Ok(Request { order: Order { to, agent, variables, on_machine, record, time_limit }, idempotency_key })
 }
 
-fn on_machine(fields: &Fields, agents: &Agents) -> Result<Option<OnMachine>, Problem> {
-    let Fields { machine_detection, message, agent, .. } = fields;
+fn on_machine(fields: &Fields, agent: &Agent) -> Result<Option<OnMachine>, Problem> {
+    let Fields { machine_detection, message, .. } = fields;
     if message.is_some() && *machine_detection != MachineDetection::LeaveMessage {
         return Err(invalid("message: only with \"machine_detection\": \"leave_message\""));
     }
@@ -103,7 +113,6 @@ fn on_machine(fields: &Fields, agents: &Agents) -> Result<Option<OnMachine>, Pro
         MachineDetection::Off => Ok(None),
         MachineDetection::HangUp => Ok(Some(OnMachine::HangUp)),
         MachineDetection::LeaveMessage => {
-            let agent = agent.as_ref().and_then(|name| agents.named(name)).unwrap_or_else(|| agents.default_agent());
             let message = message.clone().or_else(|| agent.voicemail.clone());
             let message =
                 message.ok_or_else(|| invalid("message: required, because the agent has no voicemail text"))?;
@@ -151,14 +160,18 @@ mod tests {
     use super::*;
 
     fn agents() -> Agents {
-        let file =
-            "default: desk\nagents:\n  desk: {prompt: you are kind}\n  shop: {prompt: you sell, voicemail: we called}";
-        Agents::parse(file).unwrap()
+        let desk = "desk: {prompt: you are kind}";
+        let shop = "shop: {prompt: you sell, voicemail: we called}";
+        let line = "line: {prompt: you call, voicemail: our number called, numbers: ['+15550100100']}";
+        Agents::parse(&format!("default: desk\nagents:\n  {desk}\n  {shop}\n  {line}")).unwrap()
+    }
+
+    fn line() -> PhoneNumber {
+        "+15550100100".parse().unwrap()
     }
 
     fn asked(body: &Value) -> Result<Request, Problem> {
-        let allowed = Allowed::country_of(&"+15550100100".parse().unwrap());
-        read(body.to_string().as_bytes(), &allowed, None, &agents())
+        read(body.to_string().as_bytes(), &Allowed::country_of(&line()), None, &agents(), &line())
     }
 
     fn with(field: &str, value: Value) -> Value {
@@ -198,12 +211,12 @@ mod tests {
 
     #[test]
     fn nothing_asks_for_the_operators_own_number_if_there_is_one() {
-        let allowed = Allowed::country_of(&"+15550100100".parse().unwrap());
+        let allowed = Allowed::country_of(&line());
         let own = Callee::trusted(&"+4930555010".parse().unwrap());
         for body in ["", "{}"] {
-            let request = read(body.as_bytes(), &allowed, Some(&own), &agents()).unwrap();
+            let request = read(body.as_bytes(), &allowed, Some(&own), &agents(), &line()).unwrap();
             assert_eq!(request.order.to.as_str(), "+4930555010");
-            let without = read(body.as_bytes(), &allowed, None, &agents()).map(drop);
+            let without = read(body.as_bytes(), &allowed, None, &agents(), &line()).map(drop);
             assert!(without.unwrap_err().detail.contains("TWILIO_VERIFIED_CALLER_ID"));
         }
     }
@@ -212,6 +225,8 @@ mod tests {
     fn an_agents_own_message_is_left_where_the_request_has_none() {
         let leave =
             |agent: &str| asked(&json!({ "to": "+15550100001", "agent": agent, "machine_detection": "leave_message" }));
+        let unnamed = asked(&json!({ "to": "+15550100001", "machine_detection": "leave_message" })).unwrap();
+        assert!(unnamed.order.on_machine == Some(OnMachine::LeaveMessage("our number called".to_owned())));
         assert!(leave("shop").unwrap().order.on_machine == Some(OnMachine::LeaveMessage("we called".to_owned())));
         assert!(leave("desk").map(drop).unwrap_err().detail.starts_with("message: required"));
     }

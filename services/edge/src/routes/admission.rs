@@ -12,17 +12,21 @@ use super::{
 };
 use crate::{
     App,
-    call::reception::{Called, Context, agent_of},
+    call::{
+        placed::{self, Placed},
+        reception::{Called, Context, agent_of},
+    },
     monitor::Admission,
     twilio::twiml::{busy, farewell, waiting::Enqueue},
 };
 
 /// What in a webhook's query is the edge's own, and no agent's business.
-const OWN_QUERY: [&str; 2] = ["agent", "placed"];
+const OWN_QUERY: [&str; 2] = ["agent", placed::QUERY];
 
 /// The agent that the call is for.
 pub(super) fn chosen<'a>(app: &'a App, webhook: &Webhook) -> &'a Arc<Agent> {
-    let asked = webhook.query("agent");
+    let placed = placed_here(app, webhook);
+    let asked = placed.as_ref().and_then(|placed| placed.agent.as_deref()).or_else(|| webhook.query("agent"));
     if asked.is_some_and(|name| app.agents.named(name).is_none()) {
         warn!(call.sid = %webhook.call, "the URL asks for an agent that there is not: the next rule decides");
     }
@@ -35,7 +39,7 @@ pub(super) fn chosen<'a>(app: &'a App, webhook: &Webhook) -> &'a Arc<Agent> {
 
 /// Connects the call to a media stream of its own; `None` if no worker has a place for it.
 pub(super) async fn connect(app: &App, webhook: &Webhook, agent: &Agent) -> Option<String> {
-    let context = context(webhook);
+    let context = context(webhook, placed_here(app, webhook));
     let opening = Opening { agent: Some(agent.name.as_str()), context: &context.parameters, ..Opening::default() };
     let document = connect::connect(app, webhook, opening).await?;
     if context.left_out > 0 {
@@ -87,13 +91,22 @@ fn enqueue(app: &App, webhook: &Webhook, agent: &Agent) -> String {
 fn carried(webhook: &Webhook, agent: &Agent) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("agent", agent.name.as_str());
-    query.extend_pairs(webhook.query("placed").map(|sealed| ("placed", sealed)));
+    query.extend_pairs(webhook.query(placed::QUERY).map(|sealed| (placed::QUERY, sealed)));
     query.extend_pairs(webhook.own_query().filter(|(name, _)| !OWN_QUERY.contains(name)));
     query.finish()
 }
 
-fn context(webhook: &Webhook) -> Context {
+/// What the request for the call says of it; `None` for a call that was not placed here.
+fn placed_here(app: &App, webhook: &Webhook) -> Option<Placed> {
+    let opened = app.seals.open(webhook.query(placed::QUERY)?);
+    opened.inspect_err(|error| warn!(call.sid = %webhook.call, %error, "the agent is not told why it calls")).ok()
+}
+
+fn context(webhook: &Webhook, placed: Option<Placed>) -> Context {
     let mut context = Context::of_webhook(webhook.parameters());
+    for (name, value) in placed.into_iter().flat_map(|placed| placed.variables) {
+        context.add(format!("var.{name}"), &value);
+    }
     for (name, value) in webhook.own_query().filter(|(name, _)| !OWN_QUERY.contains(name)) {
         context.add(format!("query.{name}"), value);
     }

@@ -24,7 +24,7 @@ use crate::{
     App,
     monitor::Route,
     outbound::{
-        Desk, Kind, Order, Problem,
+        Desk, Kind, Order, OutboundConfig, Problem,
         request::{self, BODY_LIMIT},
     },
     twilio::{rest::Rest, sid::CallSid},
@@ -76,7 +76,8 @@ async fn take(app: &Arc<App>, request: Request) -> Result<Outcome, Problem> {
     };
     authorize(app, desk, &parts.headers)?;
     let body = if parts.method == Method::POST { read_body(&parts.headers, body).await? } else { Bytes::new() };
-    let asked = request::read(&body, &desk.config.allowed, desk.config.default_to.as_ref(), &app.agents)?;
+    let OutboundConfig { allowed, default_to, from, .. } = &desk.config;
+    let asked = request::read(&body, allowed, default_to.as_ref(), &app.agents, from)?;
     // Taken before looking, so that a drain which begins in between waits for this request.
     let live = app.lifecycle.tasks().token();
     if app.lifecycle.is_draining() {

@@ -9,7 +9,7 @@ use phone_lab::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{CALLEE, ask, callee, configured, pair, record, request, send};
+use crate::support::{AgentsFile, CALLEE, ask, callee, configured, pair, record, request, send};
 
 const SCRIPT: &str = "greeting: good morning this is the front desk";
 
@@ -81,13 +81,27 @@ async fn a_fax_is_hung_up_on_and_left_no_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_robot_that_screens_calls_is_told_who_is_calling() {
+async fn an_agent_leaves_its_own_message_where_the_request_has_none() {
+    let agents = AgentsFile::new();
+    let pair = configured(SCRIPT, taken_by(AnsweredBy::Machine), &[("AGENTS_FILE", &agents.path())]).await;
+    let report = placed(&pair, json!({ "agent": "reminders", "machine_detection": "leave_message" })).await;
+    assert_eq!(report.spoken_by_twilio, ["we will call again"]);
+}
+
+/// What a robot is told is up to the model; the agent's line for it is in what the model reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_robot_that_screens_calls_is_told_who_is_calling_and_the_model_knows_what_to_say() {
+    let agents = AgentsFile::new();
+    let line = "Reminders of the hotel by the sea.";
     let script =
-        "{greeting: good morning, dialogue: [{heard: your name, reply: this is the front desk about your booking}]}";
-    let robot = callee("[{wait: 200ms}, listen, say: please state your name, listen, hang_up]");
-    let pair = configured(script, RestSettings::new(robot), &[]).await;
-    let report = placed(&pair, json!({ "machine_detection": "hang_up" })).await;
-    assert_eq!(report.heard.last().unwrap().text, "this is the front desk about your booking");
+        format!("{{greeting: good morning, dialogue: [{{heard: your name, reply: '{}'}}]}}", line.to_lowercase());
+    let robot = RestSettings::new(callee("[listen, say: please state your name, listen, hang_up]"));
+    let pair = configured(&script, robot, &[("AGENTS_FILE", &agents.path())]).await;
+    let report = placed(&pair, json!({ "agent": "reminders", "machine_detection": "hang_up" })).await;
+    assert_eq!(report.heard.last().unwrap().text, line.to_lowercase());
+    assert!(pair.sessions_end_within(Duration::from_secs(5)).await);
+    let prompt = &pair.bedrock.reports()[0].system_prompt;
+    assert!(prompt.contains("robot") && prompt.contains(line), "{prompt}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

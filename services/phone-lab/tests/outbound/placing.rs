@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     network::{Fault, network_at},
-    support::{Answer, CALLEE, ask, callee, configured, pair, post, record, request, send, unanswered},
+    support::{AgentsFile, Answer, CALLEE, ask, callee, configured, pair, post, record, request, send, unanswered},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,6 +26,25 @@ async fn a_call_is_placed_and_the_agent_speaks_to_whoever_answers() {
     let record = record(&pair, answer.call_sid()).await;
     assert_eq!((record.call_status.as_str(), record.direction), ("completed", 2));
     pair.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agent_that_was_asked_for_speaks_and_knows_the_variables_and_twilio_sees_neither() {
+    let agents = AgentsFile::new();
+    let rest = RestSettings::new(callee("[listen, hang_up]"));
+    let pair = configured("greeting: good morning", rest, &[("AGENTS_FILE", &agents.path())]).await;
+    let variables = json!({ "guest": "Zoë <&>", "room": "the blue one" });
+    let answer = ask(&pair, &json!({ "to": CALLEE, "agent": "reminders", "variables": variables })).await;
+    let report = pair.rest.report(answer.call_sid()).await;
+    assert_eq!(report.end, CallEnd::CallerHungUp);
+    assert!(pair.sessions_end_within(Duration::from_secs(5)).await);
+    let prompt = &pair.bedrock.reports()[0].system_prompt;
+    assert!(prompt.starts_with("You remind people of their bookings."), "{prompt}");
+    assert!(prompt.contains(r#""var.guest":"Zoë <&>","var.room":"the blue one""#), "{prompt}");
+    assert_eq!(record(&pair, answer.call_sid()).await.agent, "reminders");
+    for url in report.timeline.iter().map(|event| format!("{:?}", event.what)).filter(|what| what.contains("placed=")) {
+        assert!(!url.contains("reminders") && !url.contains("blue"), "{url}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

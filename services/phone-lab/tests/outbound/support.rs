@@ -1,11 +1,11 @@
-use std::{sync::Arc, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use offhook_hosting::telemetry::Telemetry;
+use offhook_hosting::{entropy::Entropy, telemetry::Telemetry};
 use offhook_proto::voice::v1::{CallRecord, GetRequest, calls_client::CallsClient};
 use phone_lab::{
     bedrock::{self, Pace, Script},
@@ -34,6 +34,32 @@ pub(crate) async fn configured(script: &str, rest: RestSettings, environment: &[
     let environment = environment.iter().map(|&(name, value)| (name, value.to_owned())).collect();
     let settings = Settings { bedrock, second_bedrock: None, environment, rest, seed: 1 };
     Pair::start(settings, Arc::new(Telemetry::for_metrics("outbound"))).await.unwrap()
+}
+
+/// An agents file. Gone with the test.
+pub(crate) struct AgentsFile(PathBuf);
+
+impl AgentsFile {
+    /// The front desk, which has no lines for machines, and reminders, which have.
+    pub(crate) fn new() -> Self {
+        let file = Self(std::env::temp_dir().join(format!("phone-lab-outbound-{}.yaml", Entropy::from_os().uuid())));
+        let desk = "desk: {prompt: You are the front desk.}";
+        let lines = "introduction: Reminders of the hotel by the sea., voicemail: we will call again";
+        let reminders = format!("reminders: {{prompt: You remind people of their bookings., {lines}}}");
+        fs::write(&file.0, format!("default: desk\nagents:\n  {desk}\n  {reminders}\n")).unwrap();
+        file
+    }
+
+    pub(crate) fn path(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
+impl Drop for AgentsFile {
+    fn drop(&mut self) {
+        // Whoever removed it before has done what was to be done.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 /// Nobody picks up, and any number of calls may be placed.
