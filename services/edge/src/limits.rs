@@ -22,9 +22,12 @@ use self::{
     buckets::Buckets,
     source::{Source, TrustedProxies},
 };
+use crate::twilio::sid::CallSid;
 
 /// What a request that is not proven to be Twilio's counts as, against its source.
 pub const FORGERY_COSTS: u32 = 20;
+/// How often a minute it may be asked what to do with one call that is still ringing. Twilio asks once, and perhaps again.
+const SAME_CALL: u32 = 10;
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -97,6 +100,8 @@ pub enum Limit {
     Number,
     /// [`LimitsConfig::calls_per_caller`].
     Caller,
+    /// The same call rings again and again: its webhook is replayed.
+    Replay,
 }
 
 impl Limit {
@@ -108,6 +113,7 @@ impl Limit {
             Self::Source => "source",
             Self::Number => "number",
             Self::Caller => "caller",
+            Self::Replay => "replay",
         }
     }
 }
@@ -120,7 +126,8 @@ pub struct Limits {
     sources: Option<Mutex<Buckets<Source>>>,
     numbers: Option<Mutex<Buckets<u64>>>,
     callers: Option<Mutex<Buckets<u64>>>,
-    /// Numbers are kept as hashes: short, whatever was sent, and nobody's number.
+    calls: Mutex<Buckets<u64>>,
+    /// Calls and numbers are kept as hashes: short, whatever was sent, and nobody's number.
     hasher: RandomState,
 }
 
@@ -143,6 +150,7 @@ impl Limits {
             sources: config.requests_per_source.map(|rate| Mutex::new(Buckets::new(rate, SECOND))),
             numbers: config.calls_per_number.map(|rate| Mutex::new(Buckets::new(rate, SECOND))),
             callers: config.calls_per_caller.map(|rate| Mutex::new(Buckets::new(rate, MINUTE))),
+            calls: Mutex::new(Buckets::new(SAME_CALL, MINUTE)),
             hasher: RandomState::new(),
         }
     }
@@ -162,13 +170,18 @@ impl Limits {
         }
     }
 
-    /// Counts a call that nobody has answered yet. `due` sockets are expected beside those that are open.
+    /// Counts a call that nobody has answered yet; once, however often it is asked about. `due` sockets are expected
+    /// beside those that are open.
     ///
     /// # Errors
     /// With the limit that it is over.
-    pub fn call(&self, from: &str, to: &str, due: usize, now: Instant) -> Result<(), Limit> {
+    pub fn call(&self, call: &CallSid, from: &str, to: &str, due: usize, now: Instant) -> Result<(), Limit> {
         if self.open.load(Ordering::Relaxed) + due >= self.media_sockets {
             return Err(Limit::MediaSockets);
+        }
+        // Whoever has one signed request can send it for ever: it takes nothing away from callers and numbers.
+        if !self.is_new(call, now)? {
+            return Ok(());
         }
         if let (Some(callers), true) = (&self.callers, is_one_caller(from)) {
             lock(callers).take(self.hasher.hash_one(from), now).map_err(|_| Limit::Caller)?;
@@ -177,6 +190,13 @@ impl Limits {
             Some(numbers) => lock(numbers).take(self.hasher.hash_one(to), now).map_err(|_| Limit::Number),
             None => Ok(()),
         }
+    }
+
+    fn is_new(&self, call: &CallSid, now: Instant) -> Result<bool, Limit> {
+        let (mut calls, call) = (lock(&self.calls), self.hasher.hash_one(call));
+        let is_known = calls.knows(&call);
+        calls.take(call, now).map_err(|_| Limit::Replay)?;
+        Ok(!is_known)
     }
 
     /// Counts a media socket for as long as the result lives; `None` when there are too many.
@@ -215,6 +235,13 @@ mod tests {
         Limits::new(&reader.finish(Some(config)).unwrap())
     }
 
+    /// The next call, from and to these.
+    fn ring(limits: &Limits, from: &str, to: &str, due: usize, now: Instant) -> Result<(), Limit> {
+        static CALLS: AtomicUsize = AtomicUsize::new(0);
+        let call = format!("CA{:032}", CALLS.fetch_add(1, Ordering::Relaxed)).parse().unwrap();
+        limits.call(&call, from, to, due, now)
+    }
+
     fn source(address: &str) -> Source {
         TrustedProxies::default().source(address.parse().unwrap(), std::iter::empty()).unwrap()
     }
@@ -238,39 +265,39 @@ mod tests {
     #[test]
     fn a_caller_who_redials_in_a_loop_is_turned_away_until_a_while_has_passed() {
         let (limits, now) = (limits(&[]), Clock.now());
-        assert!((0..10).all(|_| limits.call(JANE, DESK, 0, now).is_ok()));
-        assert_eq!(limits.call(JANE, DESK, 0, now), Err(Limit::Caller));
-        assert_eq!(limits.call("+15005550007", DESK, 0, now), Ok(()), "somebody else");
-        assert_eq!(limits.call(JANE, DESK, 0, now + MINUTE / 10), Ok(()));
+        assert!((0..10).all(|_| ring(&limits, JANE, DESK, 0, now).is_ok()));
+        assert_eq!(ring(&limits, JANE, DESK, 0, now), Err(Limit::Caller));
+        assert_eq!(ring(&limits, "+15005550007", DESK, 0, now), Ok(()), "somebody else");
+        assert_eq!(ring(&limits, JANE, DESK, 0, now + MINUTE / 10), Ok(()));
     }
 
     #[test]
     fn withheld_numbers_are_not_one_caller() {
         let (limits, now) = (limits(&[("MAX_CALLS_PER_CALLER", "1")]), Clock.now());
         for from in ["anonymous", "Anonymous", "unknown", "+266696687", "", "sip:anonymous@anonymous.invalid"] {
-            assert!((0..3).all(|_| limits.call(from, DESK, 0, now).is_ok()), "{from}");
+            assert!((0..3).all(|_| ring(&limits, from, DESK, 0, now).is_ok()), "{from}");
         }
         for from in ["sip:jane@example.com", "client:jane", JANE] {
-            assert_eq!(limits.call(from, DESK, 0, now), Ok(()));
-            assert_eq!(limits.call(from, DESK, 0, now), Err(Limit::Caller), "{from}");
+            assert_eq!(ring(&limits, from, DESK, 0, now), Ok(()));
+            assert_eq!(ring(&limits, from, DESK, 0, now), Err(Limit::Caller), "{from}");
         }
     }
 
     #[test]
     fn a_number_that_everybody_calls_at_once_is_busy() {
         let (limits, now) = (limits(&[("MAX_CALLS_PER_NUMBER", "2")]), Clock.now());
-        assert!((0..2).all(|_| limits.call("anonymous", DESK, 0, now).is_ok()));
-        assert_eq!(limits.call("anonymous", DESK, 0, now), Err(Limit::Number));
-        assert_eq!(limits.call("anonymous", "+15005550010", 0, now), Ok(()), "another number");
-        assert_eq!(limits.call("anonymous", DESK, 0, now + SECOND / 2), Ok(()));
+        assert!((0..2).all(|_| ring(&limits, "anonymous", DESK, 0, now).is_ok()));
+        assert_eq!(ring(&limits, "anonymous", DESK, 0, now), Err(Limit::Number));
+        assert_eq!(ring(&limits, "anonymous", "+15005550010", 0, now), Ok(()), "another number");
+        assert_eq!(ring(&limits, "anonymous", DESK, 0, now + SECOND / 2), Ok(()));
     }
 
     #[test]
     fn sockets_count_while_they_are_open_and_those_that_are_due_count_for_calls() {
         let (limits, now) = (limits(&[("MAX_MEDIA_SOCKETS", "2")]), Clock.now());
         let first = limits.open_socket().unwrap();
-        assert_eq!(limits.call(JANE, DESK, 0, now), Ok(()));
-        assert_eq!(limits.call(JANE, DESK, 1, now), Err(Limit::MediaSockets));
+        assert_eq!(ring(&limits, JANE, DESK, 0, now), Ok(()));
+        assert_eq!(ring(&limits, JANE, DESK, 1, now), Err(Limit::MediaSockets));
         let second = limits.open_socket().unwrap();
         assert!(limits.open_socket().is_none());
         drop(first);
@@ -279,12 +306,22 @@ mod tests {
     }
 
     #[test]
+    fn a_webhook_that_is_replayed_uses_up_nobodys_limits_and_soon_gets_nothing() {
+        let (limits, now) = (limits(&[("MAX_CALLS_PER_NUMBER", "2"), ("MAX_CALLS_PER_CALLER", "2")]), Clock.now());
+        let call = "CA00000000000000000000000000000abc".parse().unwrap();
+        let replay = || limits.call(&call, JANE, DESK, 0, now);
+        assert!((0..SAME_CALL).all(|_| replay().is_ok()));
+        assert!((0..100).all(|_| replay() == Err(Limit::Replay)));
+        assert_eq!(ring(&limits, JANE, DESK, 0, now), Ok(()), "it has counted once");
+    }
+
+    #[test]
     fn zero_takes_a_rate_away() {
         let none = [("MAX_REQUESTS_PER_SOURCE", "0"), ("MAX_CALLS_PER_NUMBER", "0"), ("MAX_CALLS_PER_CALLER", "0")];
         let (limits, now) = (limits(&none), Clock.now());
         limits.forged(source("203.0.113.9"), now);
         assert!((0..10_000).all(|_| limits.request(source("203.0.113.9"), now).is_ok()));
-        assert!((0..10_000).all(|_| limits.call(JANE, DESK, 0, now).is_ok()));
+        assert!((0..10_000).all(|_| ring(&limits, JANE, DESK, 0, now).is_ok()));
     }
 
     #[test]

@@ -57,6 +57,11 @@ impl<K: Eq + Hash> Buckets<K> {
         *full_at = (*full_at + each * pieces).min(now + 2 * whole);
     }
 
+    /// Whether something was taken from the key's bucket, as far as that is remembered.
+    pub fn knows(&self, key: &K) -> bool {
+        self.full_at.contains_key(key) || self.older.contains_key(key)
+    }
+
     /// How many keys are remembered.
     pub fn len(&self) -> usize {
         self.full_at.len() + self.older.len()

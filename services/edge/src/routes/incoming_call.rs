@@ -57,5 +57,5 @@ fn within_limits(app: &App, webhook: &Webhook) -> Result<(), Limit> {
     if given("CallStatus") != "ringing" || given("Direction") != "inbound" {
         return Ok(());
     }
-    app.limits.call(given("From"), given("To"), app.arrivals.count(), app.clock.now())
+    app.limits.call(&webhook.call, given("From"), given("To"), app.arrivals.count(), app.clock.now())
 }

@@ -11,11 +11,16 @@ use tokio::{
 };
 
 use crate::support::{
-    Edge, HOST, TOKEN, soon,
+    CALL, Edge, HOST, TOKEN, soon,
     twilio::{Stream, arrive, form, get, post, send},
 };
 
 const BUSY: &str = "<Response><Reject reason=\"busy\"/></Response>";
+
+/// What Twilio says of the call with this number, which rings.
+fn ringing(call: usize) -> String {
+    form(&[]).replace(CALL, &format!("CA{call:032}"))
+}
 
 /// A webhook through a proxy on loopback, with headers of the sender's choice.
 async fn post_with(edge: SocketAddr, headers: &[(&str, &str)], token: &str) -> StatusCode {
@@ -87,14 +92,15 @@ async fn a_proxy_that_was_not_named_is_not_punished_for_what_it_hands_over() {
 #[tokio::test]
 async fn a_caller_who_redials_in_a_loop_finds_the_line_busy() {
     let edge = Edge::with_env(&[("MAX_CALLS_PER_CALLER", "2")]).await;
-    for _ in 0..2 {
-        assert!(post(edge.public, "/incoming-call", &form(&[])).await.1.contains("<Stream"));
+    for call in 0..2 {
+        assert!(post(edge.public, "/incoming-call", &ringing(call)).await.1.contains("<Stream"));
     }
-    let (status, document) = post(edge.public, "/incoming-call", &form(&[])).await;
+    assert!(post(edge.public, "/incoming-call", &ringing(1)).await.1.contains("<Stream"), "Twilio asks once more");
+    let (status, document) = post(edge.public, "/incoming-call", &ringing(2)).await;
     assert_eq!(status, StatusCode::OK);
     assert!(document.ends_with(BUSY), "{document}");
     assert_eq!(edge.metric("edge_limited_total", "limit=\"caller\"").await, Some(1.0));
-    let going_on = form(&[]).replace("ringing", "in-progress");
+    let going_on = ringing(3).replace("ringing", "in-progress");
     assert!(post(edge.public, "/incoming-call", &going_on).await.1.contains("<Stream"), "a call that goes on");
     assert_eq!(post(edge.public, "/failover", &form(&[])).await.0, StatusCode::OK);
 }
@@ -103,14 +109,16 @@ async fn a_caller_who_redials_in_a_loop_finds_the_line_busy() {
 async fn a_line_with_all_its_sockets_in_use_is_busy_until_one_is_closed() {
     let edge = Edge::with_env(&[("MAX_MEDIA_SOCKETS", "1"), ("MAX_CALLS_PER_CALLER", "0")]).await;
     let path = arrive(edge.public).await;
-    let other = form(&[]).replace("CA00000000000000000000000000000002", "CA00000000000000000000000000000005");
-    assert!(post(edge.public, "/incoming-call", &other).await.1.ends_with(BUSY), "its socket is due");
+    assert!(post(edge.public, "/incoming-call", &ringing(5)).await.1.ends_with(BUSY), "its socket is due");
     let socket = Stream::open(edge.public, &path).await.unwrap();
-    assert!(post(edge.public, "/incoming-call", &other).await.1.ends_with(BUSY));
+    assert!(post(edge.public, "/incoming-call", &ringing(5)).await.1.ends_with(BUSY));
     assert_eq!(edge.metric("edge_limited_total", "limit=\"media_sockets\"").await, Some(2.0));
     drop(socket);
     post(edge.public, "/stream-ended", &form(&[])).await;
-    soon(async { while post(edge.public, "/incoming-call", &other).await.1.ends_with(BUSY) {} }).await;
+    let mut calls = 6..;
+    let mut is_busy =
+        async || post(edge.public, "/incoming-call", &ringing(calls.next().unwrap())).await.1.ends_with(BUSY);
+    soon(async { while is_busy().await {} }).await;
 }
 
 #[tokio::test]
