@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use offhook_hosting::entropy::Entropy;
 use phone_lab::{
     bedrock::{self, Pace, Script, SessionEnd, SessionReport},
     pair::Pair,
@@ -32,6 +33,21 @@ fn missed() -> [(Human, &'static str, &'static str); 3] {
         (Human::Declines, "busy", "their line is busy"),
         (Human::Unreachable, "failed", "the connection failed"),
     ]
+}
+
+/// A pair whose agent's human rings for five seconds, and is asked first.
+async fn pair_that_asks() -> Pair {
+    let agents = std::env::temp_dir().join(format!("phone-lab-agents-{}.yaml", Entropy::from_os().uuid()));
+    let human = "{to: 'sip:desk@pbx.example.test', ring_seconds: 5, screen: true}";
+    std::fs::write(&agents, format!("agents: {{desk: {{prompt: Help., transfer: {human}}}}}")).unwrap();
+    let pair = start_with(model(), vec![("AGENTS_FILE", agents.display().to_string())]).await;
+    std::fs::remove_file(agents).unwrap();
+    pair
+}
+
+fn model() -> bedrock::Settings {
+    let (pace, script) = (Pace::new(0.1).unwrap(), Script::from_yaml(SCRIPT).unwrap());
+    bedrock::Settings { pace, script, ..bedrock::Settings::default() }
 }
 
 fn options(human: Human) -> CallOptions {
@@ -106,6 +122,45 @@ async fn a_caller_who_could_not_reach_a_human_is_back_with_an_agent_who_knows_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_human_who_is_asked_hears_who_calls_and_why_and_takes_the_call_with_1() {
+    let pair = pair_that_asks().await;
+    let takes = "[listen, {press: '1'}, connected, {say: human here}, hang_up]";
+    let steps = format!("[{ASKS}, connected, {HEARS_ALL}, hang_up]");
+    let human = Human::acts(Duration::from_millis(200), takes).unwrap();
+    let (call, sessions) = play(&pair, caller(&steps), options(human)).await;
+    let said = "a call from 1 5 5 5 0 1 0 0 0 0 1 for you. a refund. press 1 to take the call.";
+    assert_eq!(heard(&call.parties[0])[..1], [said]);
+    assert_eq!(heard(&call)[4..], ["human here", "welcome back"], "{call:?}");
+    assert_goes_on(&sessions, "has spoken with a person");
+    assert_eq!(call.code_numbers(), Vec::<u32>::new());
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_human_who_does_not_take_the_call_never_hears_the_caller_who_is_back_with_an_agent_who_knows_why() {
+    let pair = pair_that_asks().await;
+    let acts = |steps| Human::acts(Duration::from_millis(200), steps).unwrap();
+    let declined = "the person did not take the call";
+    for (human, quiet, status, why) in [
+        (acts("[listen, {press: '2'}, {wait: 20s}]"), "5s", "completed", declined),
+        (acts("[listen, {press: '#'}, {wait: 20s}]"), "5s", "completed", declined),
+        (acts("[listen, hang_up]"), "5s", "completed", declined),
+        (acts("[{wait: 60s}]"), "12s", "completed", declined),
+        (Human::NoAnswer, "8s", "no-answer", "nobody answered"),
+    ] {
+        let steps = format!("[{ASKS}, {{listen: {{quiet: {quiet}}}}}, hang_up]");
+        let (call, sessions) = play(&pair, caller(&steps), options(human.clone())).await;
+        assert_eq!(heard(&call).last(), Some(&"nobody could come"), "{human:?}: {call:?}");
+        assert!(call.parties.iter().all(|human| human.said.is_empty()), "{call:?}");
+        assert_goes_on(&sessions, why);
+        let record = record(&pair, &call).await;
+        let [transfer] = &record.transfers[..] else { panic!("one transfer: {record:?}") };
+        assert_eq!((transfer.dial_call_status.as_str(), transfer.bridged), (status, false), "{human:?}");
+    }
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_human_can_be_asked_for_again_and_again() {
     let pair = pair(SCRIPT).await;
     let again = format!("{{say: a person please}}, connected, {HEARS_ALL}");
@@ -121,9 +176,7 @@ async fn a_human_can_be_asked_for_again_and_again() {
 /// Pitfall 7: closing the socket is no hang-up, so that it is enough where nothing else is possible.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_twilios_rest_interface_a_transfer_works_by_closing_the_socket() {
-    let (pace, script) = (Pace::new(0.1).unwrap(), Script::from_yaml(SCRIPT).unwrap());
-    let model = bedrock::Settings { pace, script, ..bedrock::Settings::default() };
-    let pair = start_with(model, vec![("TWILIO_API_BASE_URL", "http://127.0.0.1:1".to_owned())]).await;
+    let pair = start_with(model(), vec![("TWILIO_API_BASE_URL", "http://127.0.0.1:1".to_owned())]).await;
     let steps = format!("[{ASKS}, connected, {HEARS_ALL}, hang_up]");
     let (call, sessions) = play(&pair, caller(&steps), options(Human::default())).await;
     assert_eq!(heard(&call).last(), Some(&"welcome back"), "{call:?}");
