@@ -15,7 +15,8 @@ use crate::{
 pub(super) fn dial(app: &App, webhook: &Webhook, agent: &Agent, say: &str, reason: &str) -> Option<String> {
     let human = agent.transfer.as_ref()?;
     let whisper = human.screen.then(|| app.public_url.page("/transfer-whisper"));
-    let then = app.public_url.page("/transfer-result");
+    // For a call that no worker knows, Twilio has to tell whose it is.
+    let then = app.public_url.page(&format!("/transfer-result?agent={}", agent.name));
     Some(dialling(webhook, human, say, reason, whisper.as_deref(), Then::Ask(&then)))
 }
 

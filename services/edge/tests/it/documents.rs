@@ -3,9 +3,10 @@
 use std::{fs, path::Path};
 
 use hyper::StatusCode;
+use offhook_proto::voice::v1::{HangUp, NextStep, Reattach, SendDigits, Transfer, next_step::Step};
 
 use crate::support::{
-    Edge,
+    CALL, Edge,
     documents::{assert_recorded, folder},
     twilio::{form, post},
     worker::Worker,
@@ -60,6 +61,49 @@ async fn a_caller_in_the_queue_hears_music_until_there_is_a_place() {
     recorded(&edge, "queue-place", "/queue-wait?agent=queue", &[("QueueTime", "8")]).await;
     recorded(&edge, "queue-left", "/queue-left?agent=queue&tenant=a%26b", &[("QueueResult", "leave")]).await;
     recorded(&edge, "queue-left-by-caller", "/queue-left?agent=queue", &[("QueueResult", "hangup")]).await;
+}
+
+#[tokio::test]
+async fn a_call_goes_on_as_its_worker_says() {
+    let (worker, stranger) = (Worker::willing().await, Worker::willing().await);
+    let edge = Edge::with_agents(&[worker.address]).await;
+    let (say, reason) = ("One <moment>.".to_owned(), "a refund & a voucher".to_owned());
+    worker.decides(then(Step::Transfer(Transfer { say, reason })));
+    recorded(&edge, "after-stream-transfer", "/stream-ended", &[]).await;
+    worker.decides(then(Step::HangUp(HangUp { say: "Goodbye.".to_owned() })));
+    recorded(&edge, "after-stream-goodbye", "/stream-ended", &[]).await;
+    worker.decides(then(Step::SendDigits(SendDigits { digits: "1w2#".to_owned() })));
+    recorded(&edge, "after-stream-digits", "/stream-ended", &[]).await;
+    worker.decides(then(Step::Reattach(Reattach {})));
+    let busy = [("CallStatus", "in-progress"), ("DialCallStatus", "busy"), ("DialBridged", "false")];
+    recorded(&edge, "after-transfer", "/transfer-result", &busy).await;
+    let over = [("CallStatus", "completed"), ("DialCallStatus", "completed")];
+    recorded(&edge, "after-transfer-over", "/transfer-result", &over).await;
+    let nobody_knows = Edge::with_agents(&[stranger.address]).await;
+    recorded(&nobody_knows, "after-stream-unknown", "/stream-ended", &[]).await;
+}
+
+#[tokio::test]
+async fn a_human_is_asked_whether_they_take_a_call() {
+    let worker = Worker::willing().await;
+    let edge = Edge::with_agents(&[worker.address]).await;
+    worker.decides(NextStep { step: None });
+    worker.briefs("+15005550006", "Wants a refund & a voucher");
+    recorded(&edge, "whisper", "/transfer-whisper", &[("ParentCallSid", CALL)]).await;
+    recorded(&edge, "whisper-unknown", "/transfer-whisper", &[]).await;
+    recorded(&edge, "whisper-taken", "/transfer-whisper?pressed=1", &[("Digits", "1")]).await;
+    recorded(&edge, "whisper-declined", "/transfer-whisper?pressed=1", &[("Digits", "2")]).await;
+}
+
+#[tokio::test]
+async fn a_call_whose_other_doors_failed_is_not_left_alone() {
+    let edge = Edge::with_agents(&["127.0.0.1:1".parse().unwrap()]).await;
+    recorded(&edge, "failover-human", "/failover?agent=human", &[]).await;
+    recorded(&edge, "failover-apology", "/failover?agent=apology", &[]).await;
+}
+
+fn then(step: Step) -> NextStep {
+    NextStep { step: Some(step) }
 }
 
 #[test]

@@ -64,7 +64,7 @@ async fn a_transfer_dials_the_human_and_is_the_same_when_twilio_asks_twice() {
     let edge = Edge::with_workers(&[worker.address]).await;
     worker.decides(transfer());
     let expected = format!(
-        "<Response><Say>One moment.</Say><Dial action=\"https://voice.example.com/transfer-result\" method=\"POST\" \
+        "<Response><Say>One moment.</Say><Dial action=\"https://voice.example.com/transfer-result?agent=demo\" method=\"POST\" \
          answerOnBridge=\"true\" timeout=\"20\"><Sip>sip:help@example.com?X-Offhook-Call-Sid={CALL}\
          &amp;X-Offhook-Reason=angry</Sip></Dial><Hangup/></Response>"
     );
@@ -195,6 +195,32 @@ async fn a_caller_whose_worker_is_gone_is_connected_anew_unless_a_human_has_help
     worker.accepted().await;
     let helped = transfer_result(&edge, &[("DialCallStatus", "completed"), ("DialBridged", "true")]).await;
     assert!(helped.ends_with(GOODBYE), "{helped}");
+}
+
+#[tokio::test]
+async fn a_caller_who_is_connected_anew_gets_the_agent_whom_they_called() {
+    let worker = Worker::willing().await;
+    let edge = Edge::with_agents(&[worker.address]).await;
+    let (_, document) = post(edge.public, "/transfer-result?agent=queue", &live(&[("DialCallStatus", "busy")])).await;
+    assert!(document.contains("<Parameter name=\"agent\" value=\"queue\"/>"), "{document}");
+}
+
+#[tokio::test]
+async fn every_step_may_reach_another_edge() {
+    let (other, mut worker) = (Worker::willing().await, Worker::willing().await);
+    let workers = format!("http://{},http://{}", other.address, worker.address);
+    let shared = [("SONIC_WORKERS", &*workers), ("OFFHOOK_TICKET_KEY", "a key that both edges of this test have")];
+    let (one, two) = (Edge::with_env(&shared).await, Edge::with_env(&shared).await);
+    worker.decides(transfer());
+    let documents = [stream_ended(&one).await, stream_ended(&two).await];
+    assert!(documents[0] == documents[1] && documents[0].contains("<Dial "), "{documents:?}");
+    worker.decides(reattach());
+    let told = [("DialCallStatus", "busy"), ("DialCallSid", LEG), ("DialBridged", "false")];
+    let path = stream_path(&transfer_result(&two, &told).await);
+    assert!(matches!(&worker.reported()[..], [Event::TransferEnded(_)]));
+    Stream::open(one.public, &path).await.unwrap().start(CALL).await;
+    assert_eq!(worker.accepted().await.start.call_sid, CALL);
+    assert!(other.reported().is_empty() && other.reserved() == 0);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ const REASON_LIMIT: usize = 300;
 /// Nobody's number or name is longer.
 const NAME_LIMIT: usize = 40;
 
-/// Says who calls and why, and asks `action` by POST with the key that is pressed then. Without any the leg ends.
+/// Says who calls and why, as far as it is known, and asks `action` by POST with the key that is pressed then. Without any the leg ends.
 pub fn screening(from: &str, reason: &str, action: &str) -> String {
     response(|out| {
         let gather = out.create_element("Gather").with_attribute(("action", clean(action).as_str()));
@@ -36,7 +36,8 @@ fn briefing(from: &str, reason: &str) -> String {
     let reason: String = reason.trim().chars().take(REASON_LIMIT).collect();
     let stop = if reason.is_empty() || reason.ends_with(['.', '!', '?']) { "" } else { "." };
     let because = if reason.is_empty() { String::new() } else { format!(" {reason}{stop}") };
-    format!("A call from {} for you.{because} Press {TAKE} to take the call.", name(from))
+    let by = if from.is_empty() { String::new() } else { format!(" from {}", name(from)) };
+    format!("A call{by} for you.{because} Press {TAKE} to take the call.")
 }
 
 /// The caller, fit to be read aloud: a number digit by digit.
@@ -75,7 +76,6 @@ mod tests {
             ("sip:+4930123@example.com", "4 9 3 0 1 2 3"),
             ("client:front_desk", "front_desk"),
             ("anonymous", "a caller without a number"),
-            ("", "a caller without a number"),
             ("<&>", "a caller without a number"),
         ] {
             assert_eq!(briefing(from, ""), format!("A call from {said} for you. Press 1 to take the call."), "{from}");
@@ -83,9 +83,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_to_listen_for_long() {
+    fn what_is_not_known_is_not_said_and_nobody_has_to_listen_for_long() {
         let said = briefing(&"9".repeat(4000), &"word ".repeat(2000));
         assert!(said.len() < 500, "{}", said.len());
+        assert_eq!(briefing("", ""), "A call for you. Press 1 to take the call.");
         assert!(briefing("", "Why? ").ends_with("Why? Press 1 to take the call."));
     }
 
