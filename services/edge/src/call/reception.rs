@@ -50,17 +50,15 @@ pub struct Context {
 }
 
 impl Context {
-    /// From a webhook's parameters, in their order: the SIP headers as `sip.NAME`, in lower case, and what Twilio knows of
-    /// the caller.
-    pub fn of_webhook<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut context = Self::default();
+    /// Adds what a webhook's parameters tell, in their order: SIP headers as `sip.NAME`, in lower case, and what Twilio
+    /// knows of the caller.
+    pub fn add_webhook<'a>(&mut self, parameters: impl Iterator<Item = (&'a str, &'a str)>) {
         for (name, value) in parameters {
             let told = TOLD.iter().find(|(twilios, _)| *twilios == name).map(|(_, ours)| (*ours).to_owned());
             if let Some(name) = told.or_else(|| sip_header(name)) {
-                context.add(name, value);
+                self.add(name, value);
             }
         }
-        context
     }
 
     /// Adds one, unless it is empty, there already, or there is no room.
@@ -119,7 +117,9 @@ agents:
     }
 
     fn told(parameters: &[(&str, &str)]) -> Context {
-        Context::of_webhook(parameters.iter().copied())
+        let mut context = Context::default();
+        context.add_webhook(parameters.iter().copied());
+        context
     }
 
     #[test]
@@ -177,7 +177,8 @@ agents:
     fn a_caller_with_a_thousand_headers_gets_a_document_that_twilio_takes() {
         let names: Vec<_> = (0..1_000).map(|number| format!("SipHeader_X-{number}")).collect();
         for value in ["\"".repeat(400), "a".to_owned()] {
-            let context = Context::of_webhook(names.iter().map(|name| (name.as_str(), value.as_str())));
+            let mut context = Context::default();
+            context.add_webhook(names.iter().map(|name| (name.as_str(), value.as_str())));
             let bytes: usize = context.parameters.iter().map(|(name, value)| name.len() + value.len()).sum();
             assert!(bytes <= MOST_BYTES && context.parameters.len() <= MOST_PARAMETERS);
             assert_eq!(context.parameters.len() + context.left_out, 1_000);

@@ -20,26 +20,29 @@ use crate::{
     twilio::twiml::{busy, farewell, waiting::Enqueue},
 };
 
+/// What in a webhook's query chooses the agent.
+const AGENT: &str = "agent";
 /// What in a webhook's query is the edge's own, and no agent's business.
-const OWN_QUERY: [&str; 2] = ["agent", placed::QUERY];
+const OWN_QUERY: [&str; 2] = [AGENT, placed::QUERY];
 
 /// The agent that the call is for.
 pub(super) fn chosen<'a>(app: &'a App, webhook: &Webhook) -> &'a Arc<Agent> {
-    let placed = placed_here(app, webhook);
-    let asked = placed.as_ref().and_then(|placed| placed.agent.as_deref()).or_else(|| webhook.query("agent"));
-    if asked.is_some_and(|name| app.agents.named(name).is_none()) {
-        warn!(call.sid = %webhook.call, "the URL asks for an agent that there is not: the next rule decides");
+    let placed = placed(app, webhook).and_then(|placed| placed.agent);
+    let asked = [webhook.query(AGENT), placed.as_deref()];
+    let known = asked.into_iter().flatten().find(|name| app.agents.named(name).is_some());
+    if known.is_none() && asked.iter().any(Option::is_some) {
+        warn!(call.sid = %webhook.call, "an agent is asked for that there is not: the next rule decides");
     }
     // Of a call that we have placed, our number is the one that it comes from.
     let outbound = webhook.parameter("Direction").is_some_and(|direction| direction.starts_with("outbound"));
     let line = ["Called", "To"].iter().find_map(|name| webhook.parameter(name));
     let line = if outbound { webhook.parameter("From") } else { line };
-    agent_of(&app.agents, Called { agent: asked, line, sip_domain: webhook.parameter("SipDomain") })
+    agent_of(&app.agents, Called { agent: known, line, sip_domain: webhook.parameter("SipDomain") })
 }
 
 /// Connects the call to a media stream of its own; `None` if no worker has a place for it.
 pub(super) async fn connect(app: &App, webhook: &Webhook, agent: &Agent) -> Option<String> {
-    let context = context(webhook, placed_here(app, webhook));
+    let context = context(app, webhook);
     let opening = Opening { agent: Some(agent.name.as_str()), context: &context.parameters, ..Opening::default() };
     let document = connect::connect(app, webhook, opening).await?;
     if context.left_out > 0 {
@@ -90,23 +93,24 @@ fn enqueue(app: &App, webhook: &Webhook, agent: &Agent) -> String {
 /// The query for the queue's own doors: what they are to know of the call that Twilio does not tell again.
 fn carried(webhook: &Webhook, agent: &Agent) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("agent", agent.name.as_str());
+    query.append_pair(AGENT, agent.name.as_str());
     query.extend_pairs(webhook.query(placed::QUERY).map(|sealed| (placed::QUERY, sealed)));
     query.extend_pairs(webhook.own_query().filter(|(name, _)| !OWN_QUERY.contains(name)));
     query.finish()
 }
 
-/// What the request for the call says of it; `None` for a call that was not placed here.
-fn placed_here(app: &App, webhook: &Webhook) -> Option<Placed> {
+/// What the request for a call that was placed here has said of it.
+fn placed(app: &App, webhook: &Webhook) -> Option<Placed> {
     let opened = app.seals.open(webhook.query(placed::QUERY)?);
-    opened.inspect_err(|error| warn!(call.sid = %webhook.call, %error, "the agent is not told why it calls")).ok()
+    opened.inspect_err(|error| warn!(call.sid = %webhook.call, %error, "nobody knows what a call was placed for")).ok()
 }
 
-fn context(webhook: &Webhook, placed: Option<Placed>) -> Context {
-    let mut context = Context::of_webhook(webhook.parameters());
-    for (name, value) in placed.into_iter().flat_map(|placed| placed.variables) {
+fn context(app: &App, webhook: &Webhook) -> Context {
+    let mut context = Context::default();
+    for (name, value) in placed(app, webhook).unwrap_or_default().variables {
         context.add(format!("var.{name}"), &value);
     }
+    context.add_webhook(webhook.parameters());
     for (name, value) in webhook.own_query().filter(|(name, _)| !OWN_QUERY.contains(name)) {
         context.add(format!("query.{name}"), value);
     }

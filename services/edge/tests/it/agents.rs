@@ -1,4 +1,7 @@
-use edge::Config;
+use edge::{
+    Config,
+    call::placed::{Placed, Seals},
+};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode};
@@ -6,7 +9,7 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use offhook_hosting::env::Env;
 
 use crate::support::{
-    AGENTS, CALL, Edge, TOKEN,
+    AGENTS, CALL, Edge, TICKET_KEY, TOKEN,
     twilio::{Stream, form, get_signed, post, stream_path},
     worker::Worker,
 };
@@ -49,6 +52,25 @@ async fn the_worker_is_told_the_agent_and_what_twilio_knows_of_the_call() {
         told.push(leg.start.parameters.clone());
     }
     assert_eq!((told[0]["sip.x-order"].as_str(), told[0]["query.tenant"].as_str()), ("1042", "north"));
+}
+
+#[tokio::test]
+async fn a_call_that_was_placed_has_the_agent_and_the_variables_it_was_placed_with_at_any_edge_with_the_key() {
+    let worker = Worker::willing().await;
+    let edge = Edge::with_agents(&[worker.address]).await;
+    let variables =
+        [("order", "1042"), ("name", "Zoë & <co>")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let placed = Placed { agent: Some("apology".to_owned()), variables: variables.clone().into() };
+    let sealed = Seals::new(TICKET_KEY.as_bytes()).seal(&placed, [7; 12]).unwrap();
+    let answered = form(&[("Direction", "outbound-api"), ("CallStatus", "in-progress")]);
+    let (_, document) = post(edge.public, &format!("/incoming-call?placed={sealed}"), &answered).await;
+    assert_eq!(agent(&document), "apology");
+    assert!(document.contains("name=\"var.order\" value=\"1042\""), "{document}");
+    assert!(document.contains("name=\"var.name\" value=\"Zoë &amp; &lt;co&gt;\"") && !document.contains("query."));
+    let (_, after_queue) = post(edge.public, &format!("/queue-left?agent=queue&placed={sealed}"), &answered).await;
+    assert!(agent(&after_queue) == "queue" && after_queue.contains("name=\"var.order\""), "{after_queue}");
+    let (_, document) = post(edge.public, &format!("/incoming-call?agent=busy&placed={sealed}x"), &answered).await;
+    assert!(agent(&document) == "busy" && !document.contains("var."), "what was changed is not believed: {document}");
 }
 
 /// As Twilio hands them on: by name.

@@ -21,6 +21,8 @@ pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
 pub(crate) const CALL: &str = "CA00000000000000000000000000000002";
 pub(crate) const STREAM: &str = "MZ00000000000000000000000000000003";
 pub(crate) const TOKEN: &str = "the-auth-token-of-these-tests";
+/// Of edges that have agents.
+pub(crate) const TICKET_KEY: &str = "a ticket key that only these tests use";
 pub(crate) const HOST: &str = "voice.example.com";
 
 /// One agent for each fallback, and one whose human has a telephone.
@@ -64,7 +66,13 @@ impl Edge {
         let file = std::env::temp_dir().join(format!("offhook-{}.yaml", Entropy::from_os().uuid()));
         std::fs::write(&file, AGENTS).unwrap();
         let path = file.to_str().unwrap();
-        let variables = [("SONIC_WORKERS", &*workers.join(",")), ("AGENTS_FILE", path), ("SIP_ENDPOINT", "")];
+        let workers = workers.join(",");
+        let variables = [
+            ("SONIC_WORKERS", workers.as_str()),
+            ("AGENTS_FILE", path),
+            ("SIP_ENDPOINT", ""),
+            ("OFFHOOK_TICKET_KEY", TICKET_KEY),
+        ];
         let edge = Self::with_env(&variables).await;
         std::fs::remove_file(file).unwrap();
         edge
