@@ -199,10 +199,16 @@ impl CallRecord {
         if is_known || self.transfers.len() >= MOST_OF_A_KIND {
             return;
         }
+        let is_served = ended.bridged && self.was_given_up();
         self.transfers.push(ended);
         if !self.is_live() && !self.is_over() {
-            self.next_step = NextStep::Reattach;
+            self.next_step = if is_served { NextStep::HangUp { say: None } } else { NextStep::Reattach };
         }
+    }
+
+    /// Whether the caller was handed over because the agent could not go on: a human who has taken such a call ends it.
+    fn was_given_up(&self) -> bool {
+        matches!(self.outcome, Some(Outcome::ModelRefused | Outcome::ModelFailed | Outcome::Stopped))
     }
 
     fn take_in_recording(&mut self, recording: Recording) {

@@ -186,6 +186,9 @@ impl Leg {
         let time = CallTime { started: services.clock.now(), started_at: services.clock.wall() };
         // Until the conversation decides: a caller whose worker is lost still hears a sentence.
         let agent = Arc::clone(agents.named(&start.agent));
+        if !start.agent.is_empty() && start.agent != agent.name {
+            warn!(agent = agent.name, "the edge named an agent that this worker does not have: the default one speaks");
+        }
         let (name, apology) = (agent.name.clone(), agent.apologise());
         let mut leg = CallRecord::new(start.call.clone(), name, start.context.direction, time.started_at, apology);
         leg.caller = start.context.caller().cloned();

@@ -1,7 +1,7 @@
 //! A call goes on after its media stream: what Twilio says of it, and the next leg.
 
 use offhook_proto::voice::v1::{
-    AnsweredBy, CallProgress, Heard, Recording, StreamProgress, TransferEnded, from_edge, next_step::Step,
+    AnsweredBy, CallProgress, Heard, Recording, SendDigits, StreamProgress, TransferEnded, from_edge, next_step::Step,
     report_request::Event, to_edge::Message,
 };
 use serde_json::{Value, json};
@@ -83,6 +83,27 @@ async fn after_a_human_who_was_busy_the_next_leg_goes_on_with_the_same_conversat
     let said: Vec<_> = record.turns.iter().map(|turn| turn.text.as_str()).collect();
     assert_eq!(said, ["Good morning.", note.trim_start_matches("Note: "), "They are busy."]);
     assert_eq!((record.outcome.as_str(), record.transfers), ("caller_hung_up", vec![transfer_ended()]));
+}
+
+#[tokio::test]
+async fn after_keys_were_sent_the_next_leg_goes_on_and_knows_it() {
+    let mut worker = TestWorker::start([], None).await;
+    let (mut leg, model) = worker.live_leg().await;
+    model.says_sentence("I choose reservations.", &[0; 320]).await;
+    assert!(matches!(leg.next().await, Ok(Some(Message::Speak(_)))));
+    let input = json!({ "digits": "1w2" }).to_string();
+    model.says(json!({"toolUse": {"toolName": "send_digits", "toolUseId": "T", "content": input}})).await;
+    leg.send(from_edge::Message::Heard(Heard { sample: 160, epoch: 0 })).await;
+    let Ok(Some(Message::Next(next))) = leg.next().await else { panic!("the worker says what comes next") };
+    let expected = Step::SendDigits(SendDigits { digits: "1w2".into() });
+    assert_eq!((next.step.unwrap().step.unwrap(), step(&worker).await), (expected.clone(), expected));
+    assert_eq!(worker.record(CALL).await.unwrap().outcome, "digits_sent");
+    let (_leg, mut model) = worker.live_leg().await;
+    let mut told = String::new();
+    while !told.starts_with("Note:") {
+        told = model.hears_next("textInput").await["content"].as_str().unwrap().to_owned();
+    }
+    assert_eq!(told, "Note: The keys 1 2 were sent into the line.");
 }
 
 #[tokio::test]
