@@ -9,7 +9,7 @@ use phone_lab::{
     twilio::{CallEnd, CallOptions, CallReport, CallerScript, Human},
 };
 
-use crate::support::{assert_nothing_left, live_call, play, start_with};
+use crate::support::{assert_nothing_left, live_call, play, record, start_with};
 
 const SCRIPT: &str = "greeting: 'good morning'\notherwise: 'you said {heard}'";
 const AGENTS: &str = "default: human
@@ -74,6 +74,7 @@ async fn a_call_reaches_the_agent_of_its_number_or_its_sip_domain_or_else_the_de
         let (call, _) = play(&pair, script, CallOptions::default()).await;
         assert_eq!(parameter(&call, "agent"), Some(agent), "{to}");
         assert_eq!(call.heard.last().unwrap().text, "you said well");
+        assert_eq!(record(&pair, &call).await.agent, agent);
     }
     assert_nothing_left(pair).await;
 }
