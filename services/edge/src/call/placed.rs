@@ -15,6 +15,8 @@ use sha2::Sha256;
 
 /// The query parameter that carries a sealed value.
 pub const QUERY: &str = "placed";
+/// The query parameter that names the worker at which the record of a placed call has begun.
+pub const WORKER: &str = "worker";
 
 /// Characters of a sealed value: Twilio takes callback URLs of 4000 (Twilio docs, error 21609).
 pub const LONGEST: usize = 3600;

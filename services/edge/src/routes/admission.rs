@@ -23,7 +23,7 @@ use crate::{
 /// What in a webhook's query chooses the agent.
 const AGENT: &str = "agent";
 /// What in a webhook's query is the edge's own, and no agent's business.
-const OWN_QUERY: [&str; 2] = [AGENT, placed::QUERY];
+const OWN_QUERY: [&str; 3] = [AGENT, placed::QUERY, placed::WORKER];
 
 /// The agent that the call is for.
 pub(super) fn chosen<'a>(app: &'a App, webhook: &Webhook) -> &'a Arc<Agent> {
@@ -43,7 +43,9 @@ pub(super) fn chosen<'a>(app: &'a App, webhook: &Webhook) -> &'a Arc<Agent> {
 /// Connects the call to a media stream of its own; `None` if no worker has a place for it.
 pub(super) async fn connect(app: &App, webhook: &Webhook, agent: &Agent) -> Option<String> {
     let context = context(app, webhook);
-    let opening = Opening { agent: Some(agent.name.as_str()), context: &context.parameters, ..Opening::default() };
+    let worker = webhook.query(placed::WORKER).and_then(|worker| worker.parse().ok());
+    let opening =
+        Opening { agent: Some(agent.name.as_str()), worker, context: &context.parameters, ..Opening::default() };
     let document = connect::connect(app, webhook, opening).await?;
     if context.left_out > 0 {
         info!(call.sid = %webhook.call, left_out = context.left_out, "the agent is not told all: it is too much");
@@ -94,7 +96,9 @@ fn enqueue(app: &App, webhook: &Webhook, agent: &Agent) -> String {
 fn carried(webhook: &Webhook, agent: &Agent) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair(AGENT, agent.name.as_str());
-    query.extend_pairs(webhook.query(placed::QUERY).map(|sealed| (placed::QUERY, sealed)));
+    for of_placed in [placed::QUERY, placed::WORKER] {
+        query.extend_pairs(webhook.query(of_placed).map(|value| (of_placed, value)));
+    }
     query.extend_pairs(webhook.own_query().filter(|(name, _)| !OWN_QUERY.contains(name)));
     query.finish()
 }

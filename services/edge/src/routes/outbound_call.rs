@@ -22,6 +22,7 @@ use tracing::{Instrument, Span, info, info_span, warn};
 
 use crate::{
     App,
+    call::placed,
     monitor::Route,
     outbound::{
         Desk, Kind, Order, OutboundConfig, Problem,
@@ -121,7 +122,7 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
 async fn place(app: &App, rest: &dyn Rest, order: &Order, key: String) -> Result<Outcome, Problem> {
     let Some(desk) = &app.outbound else { return Err(internal("calls are not placed here")) };
     // Before the claim, because a request that cannot be carried out claims nothing.
-    let call = order.to_call(desk.config.from.as_str(), &app.public_url, &app.seals, desk.nonces())?;
+    let mut call = order.to_call(desk.config.from.as_str(), &app.public_url, &app.seals, desk.nonces())?;
     let span = Span::current();
     let claim = ClaimOutboundRequest { idempotency_key: key.clone(), fingerprint: order.fingerprint().into() };
     let Claimed { verdict, worker } =
@@ -134,6 +135,8 @@ async fn place(app: &App, rest: &dyn Rest, order: &Order, key: String) -> Result
         Verdict::Placed(call) => return Ok(Outcome::PlacedBefore(call)),
         Verdict::Unknown(_) => return Err(Problem::unknown()),
     }
+    // Its record begins there, so its conversation should.
+    call.url = format!("{}&{}={worker}", call.url, placed::WORKER);
     let taken = desk.take_call(app.clock.now(), app.unix_time());
     let placed = match taken {
         Ok(()) => rest.create(call).await.map_err(Problem::from),

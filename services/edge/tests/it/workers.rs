@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use edge::twilio::twiml::APOLOGY;
+use edge::{twilio::twiml::APOLOGY, worker::WorkerId};
 use hyper::StatusCode;
 use offhook_proto::voice::v1::{HangUp, Next, NextStep, Speak, next_step::Step, to_edge::Message};
 use tokio::net::TcpListener;
@@ -22,6 +22,19 @@ async fn a_worker_that_is_full_or_absent_is_followed_by_the_next() {
         let mut caller = Stream::started(edge.public).await;
         let leg = willing.accepted().await;
         is_heard(&leg, &mut caller).await;
+    }
+}
+
+#[tokio::test]
+async fn a_placed_call_is_served_by_the_worker_at_which_its_record_has_begun() {
+    let workers = [Worker::willing().await, Worker::willing().await, Worker::willing().await];
+    let edge = Edge::with_workers(&workers.each_ref().map(|worker| worker.address)).await;
+    for worker in &workers {
+        let id = WorkerId::of(&format!("http://{}", worker.address).parse().unwrap());
+        let before = worker.reserved();
+        let (_, document) = post(edge.public, &format!("/incoming-call?worker={id}"), &form(&[])).await;
+        assert!(document.contains("<Stream") && !document.contains("query.worker"), "{document}");
+        assert_eq!(worker.reserved(), before + 1);
     }
 }
 
