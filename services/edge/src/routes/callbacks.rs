@@ -53,12 +53,14 @@ async fn take(
     .await
 }
 
-/// Tells the workers, of whom the one at `first` should know the call.
-pub(super) async fn report(app: &App, webhook: &Webhook, event: Event, first: Option<WorkerId>) {
+/// Tells the workers, of whom the one at `first` should know the call; whether one does.
+pub(super) async fn report(app: &App, webhook: &Webhook, event: Event, first: Option<WorkerId>) -> bool {
     let request = ReportRequest { call_sid: webhook.call.to_string(), event: Some(event) };
-    if !app.pool.report(&Span::current(), &webhook.call, request, first).await {
+    let is_taken = app.pool.report(&Span::current(), &webhook.call, request, first).await;
+    if !is_taken {
         debug!(call.sid = %webhook.call, "no worker takes the report");
     }
+    is_taken
 }
 
 /// Tells the workers that the call is over, as a request of Twilio's says beside what it asks.

@@ -42,9 +42,11 @@ async fn document(app: &App, webhook: &Webhook) -> String {
     let ended = transfer_ended(webhook);
     let reached = ended.as_ref().is_some_and(|ended| ended.bridged);
     info!(call.sid = %webhook.call, reached, "the transfer is over");
-    if let Some(ended) = ended {
-        report(app, webhook, Event::TransferEnded(ended), None).await;
-    }
-    let told = app.pool.next_step(&Span::current(), &webhook.call, None).await;
+    let is_known = match ended {
+        Some(ended) => report(app, webhook, Event::TransferEnded(ended), None).await,
+        None => true,
+    };
+    // The caller hears nothing meanwhile: nobody is asked a second time who did not answer the first.
+    let told = if is_known { app.pool.next_step(&Span::current(), &webhook.call, None).await } else { None };
     follow(app, webhook, &Known::by(told, After::Transfer { reached })).await
 }

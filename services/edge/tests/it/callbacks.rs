@@ -1,11 +1,13 @@
 //! What Twilio tells beside a call.
 
 use hyper::StatusCode;
-use offhook_proto::voice::v1::{CallProgress, NextStep, Recording, StreamProgress, report_request::Event};
+use offhook_proto::voice::v1::{
+    CallProgress, NextStep, Recording, Speak, StreamProgress, report_request::Event, to_edge::Message,
+};
 
 use crate::support::{
     Edge, STREAM,
-    twilio::{form, get_signed, post},
+    twilio::{Sent, Stream, form, get_signed, post},
     worker::Worker,
 };
 
@@ -61,6 +63,25 @@ async fn what_twilio_tells_of_a_stream_or_a_recording_reaches_the_worker_too() {
         recording_duration_s: Some(30),
     };
     assert_eq!(worker.reported(), [Event::Recording(expected)]);
+}
+
+/// Pitfall 21: the callback that a call was answered races with its stream. It begins nothing.
+#[tokio::test]
+async fn only_a_stream_begins_a_conversation_whatever_callbacks_come_before_and_after_it() {
+    let mut worker = Worker::willing().await;
+    worker.decides(NextStep { step: None });
+    let edge = Edge::with_workers(&[worker.address]).await;
+    let answered = status("in-progress", &[("SequenceNumber", "2")]);
+    assert_eq!(post(edge.public, "/call-status", &answered).await, NOTHING);
+    assert!(!worker.was_asked());
+    let mut stream = Stream::started(edge.public).await;
+    let leg = worker.accepted().await;
+    assert_eq!(post(edge.public, "/call-status", &answered).await, NOTHING);
+    let begun = [("StreamSid", STREAM), ("StreamEvent", "stream-started")];
+    assert_eq!(post(edge.public, "/stream-status", &form(&begun)).await, NOTHING);
+    leg.send(Message::Speak(Speak { first_sample: 0, mulaw: vec![1; 160].into(), epoch: 0 })).await;
+    assert_eq!(stream.hears().await, Sent::Media(vec![1; 160]));
+    assert!(!worker.was_asked(), "one leg, and one greeting");
 }
 
 #[tokio::test]

@@ -173,6 +173,26 @@ async fn a_human_can_be_asked_for_again_and_again() {
     assert_nothing_left(pair).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_go_into_the_line_and_the_conversation_goes_on() {
+    let script = "
+greeting: 'good morning'
+dialogue:
+  - heard: 'were sent into the line'
+    reply: 'that is done'
+  - heard: menu
+    say_first: 'one moment'
+    tool: { name: send_digits, input: { digits: '1w2#' } }
+";
+    let pair = pair(script).await;
+    let steps =
+        format!("[listen, {{say: the menu}}, {{await_keys: '12#'}}, {HEARS_ALL}, {{say: thanks}}, listen, hang_up]");
+    let (call, sessions) = play(&pair, caller(&steps), CallOptions::default()).await;
+    assert_eq!(heard(&call), ["good morning", "one moment", "that is done", "you said thanks"]);
+    assert_eq!((call.keys_heard.as_str(), call.code_numbers(), sessions.len()), ("12#", vec![], 2));
+    assert_nothing_left(pair).await;
+}
+
 /// Pitfall 7: closing the socket is no hang-up, so that it is enough where nothing else is possible.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_twilios_rest_interface_a_transfer_works_by_closing_the_socket() {
