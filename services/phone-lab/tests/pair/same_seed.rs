@@ -24,7 +24,7 @@ calls:
 ";
 
 fn scenario() -> Scenario {
-    let steps = "[listen, say: tell me a story, listen, press: '12#', say: thank you, listen, hang_up]";
+    let steps = "[listen, say: tell me a story, listen, press: '12#', listen, say: thank you, listen, hang_up]";
     let call = |nth| {
         format!("  - {{name: call-{nth}, caller: {{from: '+15550100001', to: '+15550100100', steps: {steps}}}}}\n")
     };
