@@ -192,6 +192,8 @@ impl Leg {
         let (name, apology) = (agent.name.clone(), agent.apologise());
         let mut leg = CallRecord::new(start.call.clone(), name, start.context.direction, time.started_at, apology);
         leg.caller = start.context.caller().cloned();
+        // First, so that a report that the call is over finds either the record or the leg.
+        let mut live = live_calls.begin(&start.call);
         let past = match services.store.begin(leg).await {
             Ok(begun) if begun.is_over() => {
                 info!("the call is over already");
@@ -217,7 +219,6 @@ impl Leg {
             }
             input
         });
-        let mut live = live_calls.begin(&start.call);
         let over = Box::pin(live.over().map(|()| Some(Input::CallOver)));
         let told = Box::pin(live.throttle(BETWEEN_TEXTS));
         // The leg is over with the edge's stream, not with what it might still be told.
