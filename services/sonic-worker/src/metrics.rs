@@ -47,6 +47,8 @@ pub enum RefusedLeg {
     NoStart,
     /// Its ticket has opened a leg before.
     UsedTicket,
+    /// The call has a leg, about whose end nobody has asked.
+    SecondOfCall,
 }
 
 /// Audio that was too late to be of use.
@@ -113,6 +115,7 @@ impl Metrics {
             RefusedLeg::Draining => "draining",
             RefusedLeg::NoStart => "no_start",
             RefusedLeg::UsedTicket => "used_ticket",
+            RefusedLeg::SecondOfCall => "second_of_call",
         };
         self.refused_legs.add(1, &[KeyValue::new("reason", reason)]);
     }

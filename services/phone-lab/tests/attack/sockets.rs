@@ -116,6 +116,15 @@ async fn a_second_socket_on_the_url_of_a_live_call_is_refused_and_the_call_does_
     doors.close().await;
 }
 
+/// Though both documents, tickets and signatures are Twilio's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_call_gets_no_second_socket() {
+    let doors = Doors::open().await;
+    let options = CallOptions { second_socket: Some(SecondSocket::NewUrl), ..CallOptions::default() };
+    doors.beside(options, async |_| tokio::task::yield_now().await).await;
+    doors.close().await;
+}
+
 type Socket = WebSocketStream<TcpStream>;
 
 /// Opens a media socket as Twilio does.

@@ -139,7 +139,7 @@ struct Leg {
 impl Leg {
     /// Serves the leg to its end; the question that Twilio will ask then, if it will.
     async fn serve(self, mut from_edge: Streaming<FromEdge>, to_edge: ToEdgeSender) -> Option<Question> {
-        let (start, place) = match self.admitted(&mut from_edge).await {
+        let (start, place, question) = match self.admitted(&mut from_edge).await {
             Ok(admitted) => admitted,
             Err(status) => {
                 warn!(error = status.message(), "refused a leg");
@@ -153,16 +153,15 @@ impl Leg {
         span.record("call.sid", start.call.as_str()).record("stream.sid", &start.stream_sid);
         info!("a leg begins");
         let (call, store) = (start.call.clone(), Arc::clone(&self.services.store));
-        let question = self.questions.expect(&call);
         self.converse(start, from_edge, to_edge).await;
         drop((live, place));
         let record = store.record(&call).await.ok().flatten()?;
         (!record.has_hung_up()).then_some(question)
     }
 
-    /// A valid `Start`, with a ticket that has opened no other leg, and the place that the call gets. A worker that drains
+    /// A valid `Start` of a call without another leg, with a ticket that has opened none, and the place that the call gets. A worker that drains
     /// still takes a call that was promised a place.
-    async fn admitted(&self, from_edge: &mut Streaming<FromEdge>) -> Result<(Start, Place), Status> {
+    async fn admitted(&self, from_edge: &mut Streaming<FromEdge>) -> Result<(Start, Place, Question), Status> {
         let metrics = &self.services.metrics;
         let start = tokio::select! {
             start = receive_start(from_edge) => start,
@@ -176,8 +175,12 @@ impl Leg {
             metrics.leg_refused(RefusedLeg::UsedTicket);
             return Err(Status::already_exists("the ticket has opened a leg before"));
         }
+        let question = self.questions.expect(&start.call).ok_or_else(|| {
+            metrics.leg_refused(RefusedLeg::SecondOfCall);
+            Status::already_exists("the call has a leg")
+        })?;
         let place = self.places.take(&start.call).ok_or_else(|| full(&self.services))?;
-        Ok((start, place))
+        Ok((start, place, question))
     }
 
     async fn converse(self, start: Start, from_edge: Streaming<FromEdge>, to_edge: ToEdgeSender) {

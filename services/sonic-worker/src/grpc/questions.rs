@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,11 +18,14 @@ const ASKED_WITHIN: Duration = Duration::from_secs(8);
 pub struct Questions(Arc<Mutex<HashMap<CallSid, oneshot::Sender<()>>>>);
 
 impl Questions {
-    /// Expects a question about the call from now on. Nobody waits for an earlier leg's any more.
-    pub fn expect(&self, call: &CallSid) -> Question {
+    /// Expects a question about the call from now on, because a leg begins. `None` while one is expected already: a call
+    /// gets its next leg from the answer to the question about the last, so this one is nobody's.
+    pub fn expect(&self, call: &CallSid) -> Option<Question> {
+        let mut calls = self.calls();
+        let Entry::Vacant(unexpected) = calls.entry(call.clone()) else { return None };
         let (sender, asked) = oneshot::channel();
-        self.calls().insert(call.clone(), sender);
-        Question { questions: self.clone(), call: call.clone(), asked }
+        unexpected.insert(sender);
+        Some(Question { questions: self.clone(), call: call.clone(), asked })
     }
 
     /// The call was asked about.
@@ -49,7 +52,6 @@ pub struct Question {
 impl Question {
     /// Waits until it was asked, which may be long ago, or nobody can be expected to ask any more.
     pub async fn asked(mut self) {
-        // An error says that a newer leg of the call waits.
         let _ = tokio::time::timeout(ASKED_WITHIN, &mut self.asked).await;
     }
 }
@@ -78,23 +80,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_question_ends_the_wait_and_so_does_its_time() {
         let (questions, started) = (Questions::default(), Clock.now());
-        let early = questions.expect(&call());
+        let early = questions.expect(&call()).unwrap();
         questions.asked(&call());
         early.asked().await;
         assert_eq!(Clock.now(), started, "it was asked before anybody waited");
-        questions.expect(&call()).asked().await;
+        questions.expect(&call()).unwrap().asked().await;
         assert_eq!(Clock.now() - started, ASKED_WITHIN);
         assert!(questions.calls().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_newer_leg_takes_the_question_over() {
+    async fn a_call_has_its_next_leg_only_once_it_was_asked_about() {
         let (questions, started) = (Questions::default(), Clock.now());
-        let (older, newer) = (questions.expect(&call()), questions.expect(&call()));
+        let older = questions.expect(&call()).unwrap();
+        assert!(questions.expect(&call()).is_none());
+        questions.asked(&call());
+        let newer = questions.expect(&call()).unwrap();
         older.asked().await;
         assert_eq!(Clock.now(), started);
-        questions.asked(&call());
-        newer.asked().await;
-        assert_eq!(Clock.now(), started);
+        assert!(questions.expect(&call()).is_none(), "the older one takes nothing from the newer with it");
+        drop(newer);
+        assert!(questions.expect(&call()).is_some(), "a leg that nothing follows");
     }
 }

@@ -170,8 +170,23 @@ async fn a_model_that_cannot_be_had_any_more_hands_the_caller_over() {
 #[tokio::test]
 async fn a_leg_too_many_is_sent_to_another_worker() {
     let mut worker = TestWorker::start([], None).await;
-    let _both = (worker.live_leg().await, worker.live_leg().await);
+    let _first = worker.live_leg().await;
+    let mut second = worker.attach().await.unwrap();
+    second.start_as(OTHER, "").await;
+    let _model = worker.models.recv().await.unwrap();
+    assert!(matches!(second.next().await, Ok(Some(Message::Accepted(_)))));
     assert_eq!(worker.attach().await.err().unwrap().code(), Code::ResourceExhausted);
+}
+
+#[tokio::test]
+async fn a_call_gets_its_next_leg_only_once_twilio_has_asked_what_comes_after_the_last() {
+    let mut worker = TestWorker::start([], None).await;
+    let _first = worker.live_leg().await;
+    let mut second = worker.attach().await.unwrap();
+    second.start_as(CALL, "").await;
+    assert_eq!(second.next().await.unwrap_err().code(), Code::AlreadyExists);
+    worker.next_step().await.unwrap();
+    let _next = worker.live_leg().await;
 }
 
 #[tokio::test]
