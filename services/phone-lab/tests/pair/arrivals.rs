@@ -69,9 +69,15 @@ async fn called_while_full(to: &str, options: CallOptions) -> CallReport {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_reaches_the_agent_of_its_number_or_its_sip_domain_or_else_the_default() {
     let pair = pair().await;
-    for (to, agent) in [("+15550100200", "sales"), ("sip:desk@lab.sip.twilio.com", "lab"), ("+15550100999", "human")] {
+    let calls = [
+        ("+15550100200", "sales", "Sell."),
+        ("sip:desk@lab.sip.twilio.com", "lab", "Try."),
+        ("+15550100999", "human", "Be kind."),
+    ];
+    for (to, agent, prompt) in calls {
         let script = calling(to, "[listen, say: well, listen, hang_up]");
-        let (call, _) = play(&pair, script, CallOptions::default()).await;
+        let (call, sessions) = play(&pair, script, CallOptions::default()).await;
+        assert!(sessions[0].system_prompt.starts_with(prompt), "{}", sessions[0].system_prompt);
         assert_eq!(parameter(&call, "agent"), Some(agent), "{to}");
         assert_eq!(call.heard.last().unwrap().text, "you said well");
         assert_eq!(record(&pair, &call).await.agent, agent);
@@ -89,7 +95,9 @@ async fn what_a_sip_phone_says_of_itself_reaches_the_agents_stream_and_breaks_no
         headers.replace("LONG", &"x".repeat(600))
     );
     let script = CallerScript::from_yaml(&script).unwrap();
-    let (call, _) = play(&pair, script, CallOptions::default()).await;
+    let (call, sessions) = play(&pair, script, CallOptions::default()).await;
+    let told = &sessions[0].system_prompt;
+    assert!(told.contains(r#""sip.x-order":"1042""#) && told.contains("3132;encoding=hex"), "{told}");
     assert_eq!((parameter(&call, "sip.x-order"), parameter(&call, "sip.x-long")), (Some("1042"), None));
     assert_eq!(parameter(&call, "sip.x-odd"), Some("&quot;&gt;&lt;Hangup/&gt;&amp;"));
     assert_eq!(parameter(&call, "sip.user-to-user"), Some("3132;encoding=hex"));
