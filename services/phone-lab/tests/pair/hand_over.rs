@@ -1,10 +1,16 @@
 use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use offhook_hosting::entropy::Entropy;
 use phone_lab::{
     bedrock::{self, Pace, Script, SessionEnd, SessionReport},
     pair::Pair,
-    twilio::{CallEnd, CallEvent, CallOptions, CallReport, Happening, Human, codes},
+    twilio::{Account, CallEnd, CallEvent, CallOptions, CallReport, Happening, Human, codes, rest::ApiKey},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
 };
 
 use crate::support::{assert_nothing_left, caller, calls_to_end, pair, play, record, start_with};
@@ -191,6 +197,48 @@ dialogue:
     assert_eq!(heard(&call), ["good morning", "one moment", "that is done", "you said thanks"]);
     assert_eq!((call.keys_heard.as_str(), call.code_numbers(), sessions.len()), ("12#", vec![], 2));
     assert_nothing_left(pair).await;
+}
+
+/// Pitfall 22: a redirect while Twilio dials has it ask for the transfer's result as well, and ignore the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_during_a_transfer_brings_the_caller_back_once() {
+    let pair = pair(SCRIPT).await;
+    let stays = Human::acts(Duration::from_millis(200), "[connected, {say: human here}, {wait: 60s}]").unwrap();
+    let script = caller(&format!("[{ASKS}, connected, {HEARS_ALL}, hang_up]"));
+    let (events, mut watched) = tokio::sync::mpsc::channel(256);
+    let twilio = pair.twilio.clone();
+    let call = tokio::spawn(async move { twilio.call_watched(script, options(stays), events).await });
+    while !matches!(watched.recv().await.unwrap().what, Happening::Connected) {}
+    let listed = rest(&pair, "GET", "Calls.json", "").await;
+    let sid = listed.split("\"sid\":\"").map(|rest| &rest[..34]).filter(|sid| sid.starts_with("CA"));
+    let calls: Vec<_> = sid.collect();
+    let url = "Url=https%3A%2F%2Fvoice.example.test%2Fstream-ended";
+    for sid in calls {
+        // The human's leg is no call that could be redirected.
+        rest(&pair, "POST", &format!("Calls/{sid}.json"), url).await;
+    }
+    let call = call.await.unwrap();
+    assert_eq!(requests(&call), ["/incoming-call", "/stream-ended", "/transfer-result", "/stream-ended"]);
+    assert_eq!((heard(&call).last(), call.stream_sids.len()), (Some(&"welcome back"), 2), "{call:?}");
+    assert_eq!(record(&pair, &call).await.transfers.len(), 1);
+    assert_nothing_left(pair).await;
+}
+
+/// A request to the lab's REST interface, and its answer as it came.
+async fn rest(pair: &Pair, method: &str, path: &str, form: &str) -> String {
+    let (account, key) = (Account::default().account_sid, ApiKey::default());
+    let login = STANDARD.encode(format!("{}:{}", key.sid, key.secret));
+    let (address, length) = (pair.rest.address(), form.len());
+    let request = format!(
+        "{method} /2010-04-01/Accounts/{account}/{path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         authorization: Basic {login}\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+         content-length: {length}\r\n\r\n{form}"
+    );
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 /// Pitfall 7: closing the socket is no hang-up, so that it is enough where nothing else is possible.
