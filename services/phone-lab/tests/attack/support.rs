@@ -19,7 +19,7 @@ use offhook_hosting::{
 use phone_lab::{
     bedrock::{self, Pace, Script},
     oracle,
-    pair::{Pair, Settings, nobody_picks_up},
+    pair::{FROM_NUMBER, Pair, Settings, nobody_picks_up},
     twilio::{Account, CallOptions, CallReport, CallerScript},
 };
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -29,7 +29,7 @@ use crate::http::{Answer, Request};
 pub(crate) const HOST: &str = "voice.example.test";
 pub(crate) const TICKET_KEY: &str = "a ticket key that both edges of these tests use";
 /// The bearer of those who may have calls placed.
-const OUTBOUND_TOKEN: &str = "the outbound token of these tests, which is long";
+const OUTBOUND_TOKEN: &str = "the-outbound-token-of-these-tests-which-is-long";
 /// A call that is not the honest one.
 pub(crate) const CALL: &str = "CA00000000000000000000000000000077";
 /// Between one attack and the next.
@@ -79,10 +79,14 @@ impl Doors {
             ("PUBLIC_URL", format!("https://{HOST}")),
             ("TWILIO_AUTH_TOKEN", Account::default().auth_token),
             ("TWILIO_ACCOUNT_SID", Account::default().account_sid),
+            ("TWILIO_API_SID", rest.api_key.sid.clone()),
+            ("TWILIO_API_SECRET", rest.api_key.secret.clone()),
+            ("TWILIO_FROM_NUMBER", FROM_NUMBER.to_owned()),
         ]);
         let settings = Settings { bedrock, second_bedrock: None, environment, rest, seed: 1 };
         let pair = Pair::start(settings, Arc::clone(&telemetry)).await.unwrap();
         second.push(("SONIC_WORKERS", pair.worker_url.clone()));
+        second.push(("TWILIO_API_BASE_URL", format!("http://{}", pair.rest.address())));
         let config = edge::Config::from_env(&Env::from_iter(second)).unwrap();
         let listeners = edge::Listeners { public: bind().await, admin: bind().await };
         let edges = [pair.edge_address, listeners.public.local_addr().unwrap()];
