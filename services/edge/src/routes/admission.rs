@@ -18,6 +18,7 @@ use crate::{
     },
     monitor::Admission,
     twilio::twiml::{busy, farewell, waiting::Enqueue},
+    worker::WorkerId,
 };
 
 /// What in a webhook's query chooses the agent.
@@ -43,7 +44,7 @@ pub(super) fn chosen<'a>(app: &'a App, webhook: &Webhook) -> &'a Arc<Agent> {
 /// Connects the call to a media stream of its own; `None` if no worker has a place for it.
 pub(super) async fn connect(app: &App, webhook: &Webhook, agent: &Agent) -> Option<String> {
     let context = context(app, webhook);
-    let worker = webhook.query(placed::WORKER).and_then(|worker| worker.parse().ok());
+    let worker = recorded_at(webhook);
     let opening =
         Opening { agent: Some(agent.name.as_str()), worker, context: &context.parameters, ..Opening::default() };
     let document = connect::connect(app, webhook, opening).await?;
@@ -53,6 +54,11 @@ pub(super) async fn connect(app: &App, webhook: &Webhook, agent: &Agent) -> Opti
     }
     app.monitor.admitted(Admission::Stream);
     Some(document)
+}
+
+/// The worker at which the record of a call that was placed has begun.
+pub(super) fn recorded_at(webhook: &Webhook) -> Option<WorkerId> {
+    webhook.query(placed::WORKER).and_then(|worker| worker.parse().ok())
 }
 
 /// What a caller gets whom no worker can take now.

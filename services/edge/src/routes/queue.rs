@@ -64,7 +64,8 @@ async fn next_in_queue(app: &App, webhook: &Webhook) -> String {
         return leave();
     }
     // The place that is taken now is taken again, and so kept, once the caller has left the queue.
-    if !app.lifecycle.is_draining() && app.pool.reserve(&Span::current(), &webhook.call, None).await.is_some() {
+    let first = admission::recorded_at(webhook);
+    if !app.lifecycle.is_draining() && app.pool.reserve(&Span::current(), &webhook.call, first).await.is_some() {
         return leave();
     }
     let agent = app.agents.named_or_default(webhook.query("agent").unwrap_or_default());
