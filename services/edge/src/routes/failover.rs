@@ -27,6 +27,7 @@ use crate::{
 const HOLD_THE_LINE: &str = "We are sorry, please hold the line while we connect you.";
 /// What the caller hears when that is over, however it went.
 const OVER: &str = "The connection has ended. If nobody has answered, please call again later. Goodbye.";
+
 /// Answers Twilio when another door failed.
 pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
     answering(&app, Route::Failover, request, async |app, webhook| {

@@ -4,35 +4,24 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use tracing::{Instrument, Span, field::Empty, info, info_span};
+use tracing::info;
 
 use super::{
     admission,
+    answering::answering,
     webhook::{Webhook, twiml},
 };
 use crate::{App, limits::Limit, monitor::Route, twilio::twiml::busy};
 
 /// Answers Twilio's question what to do with a new call.
 pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
-    let span = info_span!("webhook", route = Route::IncomingCall.label(), call.sid = Empty);
-    let answer = async {
-        match Webhook::read(&app, Route::IncomingCall, request).await {
-            Ok(webhook) => twiml(document(&app, &webhook).await),
-            Err(refusal) => refusal.into_response(),
-        }
-    };
-    let response = answer.instrument(span).await;
-    app.monitor.answered(Route::IncomingCall, response.status());
-    response
+    answering(&app, Route::IncomingCall, request, async |app, webhook| twiml(document(app, webhook).await)).await
 }
 
+/// A drain that begins while this looks waits for the socket of the call, because it waits for the answer.
 async fn document(app: &App, webhook: &Webhook) -> String {
-    let span = Span::current();
-    span.record("call.sid", webhook.call.as_str());
-    // Taken before looking, so that a drain which begins in between waits for the socket of this call.
-    let _live = app.lifecycle.tasks().token();
     if let Err(limit) = within_limits(app, webhook) {
         app.monitor.limited(limit);
         info!(call.sid = %webhook.call, limit = limit.label(), "call turned away: too many");
