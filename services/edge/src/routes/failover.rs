@@ -39,6 +39,13 @@ pub(super) async fn answer(State(app): State<Arc<App>>, request: Request) -> Res
 }
 
 fn document(app: &App, webhook: &Webhook) -> String {
+    // Nobody can be dialled on a leg that was dialled, and nobody is to be dialled again who was just on the phone.
+    if webhook.parameter("ParentCallSid").is_some() {
+        return farewell("");
+    }
+    if webhook.parameter("ErrorUrl").is_some_and(|url| url.contains("/transfer-result")) {
+        return farewell(OVER);
+    }
     let agent = admission::chosen(app, webhook);
     dial_alone(webhook, agent, HOLD_THE_LINE, OVER).unwrap_or_else(|| farewell(APOLOGY))
 }

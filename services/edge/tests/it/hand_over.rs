@@ -298,6 +298,17 @@ async fn failover_needs_no_worker_and_no_other_door() {
     assert!(document.ends_with(&format!("<Response><Say>{APOLOGY}</Say><Hangup/></Response>")), "{document}");
 }
 
+#[tokio::test]
+async fn failover_dials_nobody_on_a_human_s_leg_and_no_human_who_was_just_on_the_phone() {
+    let edge = Edge::with_env(&[]).await;
+    let (_, leg) = post(edge.public, "/failover", &live(&[("ParentCallSid", CALL)])).await;
+    assert!(leg.ends_with(GOODBYE), "{leg}");
+    let failed = [("ErrorUrl", "https://voice.example.com/transfer-result?agent=demo")];
+    let (_, after) = post(edge.public, "/failover", &live(&failed)).await;
+    assert!(after.ends_with("please call again later. Goodbye.</Say><Hangup/></Response>"), "{after}");
+    assert!(!after.contains("<Dial"), "{after}");
+}
+
 /// Pitfall 6: a pause after the stream would keep the caller on a silent line.
 #[tokio::test]
 async fn every_document_on_a_caller_s_leg_ends_in_a_hang_up_and_none_in_a_pause() {
