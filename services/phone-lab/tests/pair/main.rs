@@ -7,6 +7,7 @@ mod arrivals;
 mod barge_in;
 mod demo_calls;
 mod failures;
+mod goodbye;
 mod hand_over;
 mod hang_ups;
 mod keys;
