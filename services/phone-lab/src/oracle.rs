@@ -9,7 +9,7 @@ mod expected;
 
 use std::time::Duration;
 
-pub use self::expected::{answer_times, longest_unheard, unmet};
+pub use self::expected::{answer_times, longest_silence, longest_unheard, unmet};
 use crate::{
     bedrock::{HeardUtterance, SaidUtterance, SessionEnd, SessionReport},
     mulaw, tones,

@@ -163,7 +163,14 @@ impl Pair {
             tokio::spawn(async move { edge::run(config, listeners, &telemetry, lifecycle, Clock, random).await });
 
         let public_url = Url::parse(PUBLIC_URL).expect("the lab's own URL is one");
-        let twilio = Twilio::new(twilio::Settings::new(edge_address, &public_url), Clock, entropy);
+        let url_of = |path| public_url.join(path).expect("an absolute path goes with any URL");
+        // As the set-up page tells a number.
+        let number = twilio::Settings {
+            fallback_url: Some(url_of("/failover")),
+            status_callback: Some(url_of("/call-status")),
+            ..twilio::Settings::new(edge_address, &public_url)
+        };
+        let twilio = Twilio::new(number, Clock, entropy);
         let rest = RestServer::start(rest_listener, twilio.clone(), settings.rest)?;
         let admin_urls = [edge_admin, worker_admin];
         Ok(Self {

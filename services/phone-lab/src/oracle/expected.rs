@@ -27,7 +27,11 @@ pub fn unmet(call: &CallReport, hears: &[String], expect: &Expect) -> Vec<String
     let (answers, unanswered) = answers(call);
     let waited = answers.into_iter().chain(unanswered).max();
     unmet.extend(too_long("the answer was to begin within", expect.answers_within, waited));
-    unmet.extend(too_long("the line was to be silent for at most", expect.silent_at_most, Some(silence(call))));
+    unmet.extend(too_long(
+        "the line was to be silent for at most",
+        expect.silent_at_most,
+        Some(longest_silence(call).lasted),
+    ));
     let unheard = longest_unheard(call).lasted;
     unmet.extend(too_long("the caller was to hear nothing for at most", expect.hears_nothing_at_most, Some(unheard)));
     unmet.extend(too_long("the call was to be over within", expect.within, Some(over_at(call))));
@@ -89,9 +93,9 @@ fn answers(call: &CallReport) -> (Vec<Duration>, Option<Duration>) {
     (answers, ended.filter(|_| !answered).map(|ended| over_at(call).saturating_sub(ended)))
 }
 
-/// The longest that neither side was to be heard, from the answer to the end.
-fn silence(call: &CallReport) -> Duration {
-    longest_without(call, to_caller(call).chain(call.said.iter().map(|said| (said.at, said.lasted)))).lasted
+/// The longest stretch, from the answer to the end, in which neither side was to be heard.
+pub fn longest_silence(call: &CallReport) -> Stretch {
+    longest_without(call, to_caller(call).chain(call.said.iter().map(|said| (said.at, said.lasted))))
 }
 
 /// The longest stretch, from the answer to the end, in which the caller heard nothing: nobody, no `<Say>` or music, no
@@ -208,7 +212,7 @@ mod tests {
         let mut rung = call();
         rung.ringing = vec![stretch(6500, 3000)];
         rung.timeline.push(CallEvent { at: 3000 * MS, what: Happening::KeyHeard { digit: '1' } });
-        assert_eq!((longest_unheard(&rung), silence(&rung)), (stretch(1000, 2000), 2000 * MS));
+        assert_eq!((longest_unheard(&rung), longest_silence(&rung)), (stretch(1000, 2000), stretch(3000, 2000)));
         rung.timeline.clear();
         assert_eq!(longest_unheard(&rung), stretch(0, 0), "a call that nobody answered");
     }

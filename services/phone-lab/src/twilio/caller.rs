@@ -17,6 +17,8 @@ pub const TICK: Duration = Duration::from_millis(20);
 const BREATH: u64 = 10;
 /// Ticks from one pressed key to the next.
 const KEY: u64 = 10;
+/// Characters of what was heard that a caller waits for later.
+const WORDS: usize = 10_000;
 /// A sample louder than this is sound.
 const SOUND: i16 = 64;
 
@@ -67,6 +69,8 @@ pub struct Caller {
     connected: bool,
     /// Keys that were heard and not waited for yet.
     keys: String,
+    /// Words that were heard and not waited for yet, without spaces.
+    words: String,
     step_began: u64,
     voice: Option<Voice>,
     agent: Agent,
@@ -92,6 +96,7 @@ impl Caller {
             on_the_line: false,
             connected: false,
             keys: String::new(),
+            words: String::new(),
             step_began: 0,
             voice: None,
             agent: Agent::default(),
@@ -119,7 +124,9 @@ impl Caller {
 
     /// What the agent was saying was cut off; what comes next is something new.
     pub fn cut_off(&mut self) -> Option<Act> {
-        self.agent.break_off()
+        let act = self.agent.break_off();
+        self.remember(&act);
+        act
     }
 
     /// The call is over: gives what was being said and heard.
@@ -135,9 +142,19 @@ impl Caller {
             self.follow_script(&mut acts);
         }
         let says = self.speak(&mut acts);
-        acts.extend(self.agent.hear(hears, self.ticks));
+        let heard = self.agent.hear(hears, self.ticks);
+        self.remember(&heard);
+        acts.extend(heard);
         self.ticks += 1;
         Moment { says, acts }
+    }
+
+    fn remember(&mut self, act: &Option<Act>) {
+        if let Some(Act::Heard(Span { text, .. })) = act {
+            self.words.push_str(&squeezed(text));
+            let beyond = self.words.chars().count().saturating_sub(WORDS);
+            self.words = self.words.chars().skip(beyond).collect();
+        }
     }
 
     /// Goes through the steps until one is not done yet.
@@ -176,6 +193,13 @@ impl Caller {
                 }
                 Step::AwaitKeys(keys) => match self.keys.find(keys.as_str()) {
                     Some(at) => drop(self.keys.drain(..at + keys.len())),
+                    None => return self.wait(waited, acts),
+                },
+                Step::Hear(words) => match self.words.find(words.as_str()) {
+                    Some(at) => {
+                        self.words.drain(..at + words.len());
+                        self.attention_from = self.ticks;
+                    }
                     None => return self.wait(waited, acts),
                 },
                 // What was said before is not theirs who are on the line now.
@@ -287,6 +311,11 @@ impl Agent {
         let to = heard.last().map(ends)?;
         Some(Act::Heard(Span { text, from: self.ear_from + from, to: self.ear_from + to }))
     }
+}
+
+/// As words are compared: without spaces.
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect()
 }
 
 fn ticks(duration: Duration) -> u64 {

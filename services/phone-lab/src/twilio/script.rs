@@ -12,6 +12,7 @@
 //!   - interrupt: { after: 700ms, say: "stop" }
 //!   - press: "12#"
 //!   - wait: 300ms
+//!   - hear: "welcome back"          # until these words were heard, among whatever else
 //!   - await_keys: "12#"             # until these keys were heard, from `<Play digits>` or from who is connected
 //!   - connected                     # until connected to somebody whom `<Dial>` or a queue brought
 //!   - repeat: { times: 60, steps: [{ say: "number {n}" }, listen] }    # {n} counts from 1
@@ -78,6 +79,8 @@ pub enum Step {
     Press(String),
     /// Waits until these keys were heard, one after the other.
     AwaitKeys(String),
+    /// Waits until these words were heard to their end since the last such step, whoever says them; without spaces.
+    Hear(String),
     /// Waits until connected to somebody else.
     Connected,
     /// Does nothing for so long.
@@ -194,7 +197,7 @@ impl<'de> Deserialize<'de> for Written {
 }
 
 const STEPS: &[&str] =
-    &["listen", "say", "play", "interrupt", "press", "await_keys", "connected", "wait", "hang_up", "repeat"];
+    &["listen", "hear", "say", "play", "interrupt", "press", "await_keys", "connected", "wait", "hang_up", "repeat"];
 
 struct StepVisitor;
 
@@ -229,6 +232,7 @@ impl<'de> Visitor<'de> for StepVisitor {
                 let Interrupt { after, say } = map.next_value()?;
                 Step::Interrupt { after, say: Sound::words(&say) }
             }
+            "hear" => Step::Hear(heard(&map.next_value::<String>()?)?),
             "press" => Step::Press(keys(map.next_value()?)?),
             "await_keys" => Step::AwaitKeys(keys(map.next_value()?)?),
             "wait" => Step::Wait(map.next_value::<Span>()?.0),
@@ -253,6 +257,11 @@ fn explained<E: de::Error>(error: &ScriptError) -> E {
         Some(cause) => E::custom(format!("{error}: {cause}")),
         None => E::custom(error),
     }
+}
+
+fn heard<E: de::Error>(words: &str) -> Result<String, E> {
+    let words: String = tones::fold(words).split_whitespace().collect();
+    if words.is_empty() { Err(E::custom("hear needs words")) } else { Ok(words) }
 }
 
 fn keys<E: de::Error>(keys: String) -> Result<String, E> {
@@ -315,6 +324,7 @@ mod tests {
         let read = steps(
             "  - listen\n  - listen: { quiet: 700ms }\n  - say: \"Cancel my booking\"\n  - play: yes_please.wav\n  \
              - interrupt: { after: 700ms, say: stop }\n  - press: \"12#\"\n  - wait: 300ms\n  - await_keys: \"1\"\n  \
+             - hear: Welcome back\n  \
              - connected\n  - hang_up\n",
         )
         .unwrap();
@@ -327,6 +337,7 @@ mod tests {
             Step::Press("12#".into()),
             Step::Wait(Duration::from_millis(300)),
             Step::AwaitKeys("1".into()),
+            Step::Hear("welcomeback".into()),
             Step::Connected,
             Step::HangUp,
         ];
@@ -340,6 +351,7 @@ mod tests {
             ("  - say", "say needs a value"),
             ("  - press: 1a", "0 to 9"),
             ("  - await_keys: x", "0 to 9"),
+            ("  - hear: ' '", "hear needs words"),
             ("  - connected: 1s", "connected takes no value"),
             ("  - wait: soon", "300ms or 2s"),
             ("  - wait: 99999999999days", "a day at most"),

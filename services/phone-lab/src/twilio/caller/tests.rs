@@ -147,3 +147,21 @@ fn who_waits_to_be_connected_says_nothing_before_that() {
     rig.quiet(26);
     assert_eq!(rig.speaks_at("hello"), Some(7 + 3 + 40 + 4 + 25));
 }
+
+#[test]
+fn a_caller_waits_for_words_among_others_and_each_is_waited_for_once() {
+    let mut rig = Rig::new("  - hear: welcome back\n  - say: thanks\n  - hear: back\n  - say: again\n");
+    rig.hear(&tones::speak("please hold"));
+    rig.quiet(60);
+    assert_eq!(rig.speaks_at("thanks"), None);
+    rig.hear(&tones::speak("you are welcome"));
+    rig.quiet(15);
+    rig.hear(&tones::speak("back with me"));
+    rig.quiet(15);
+    assert!(rig.speaks_at("thanks").is_some(), "words may be torn: {:?}", rig.acts);
+    rig.quiet(20);
+    assert_eq!(rig.speaks_at("again"), None, "what was waited for is gone");
+    rig.hear(&tones::speak("back"));
+    rig.quiet(15);
+    assert!(rig.speaks_at("again").is_some());
+}
