@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::{Map, Value};
 
-use crate::calls::{Direction, Party};
+use crate::calls::{CallRecord, Direction, Party};
 
 /// Characters of a name.
 const LONGEST_NAME: usize = 100;
@@ -52,6 +52,13 @@ impl CallContext {
         match self.direction {
             Direction::Inbound => self.from.as_ref(),
             Direction::Outbound => self.to.as_ref(),
+        }
+    }
+
+    /// Adds what was said on an earlier leg and not again.
+    pub(crate) fn remember(&mut self, before: Option<&CallRecord>) {
+        for (name, value) in before.into_iter().flat_map(|before| &before.parameters) {
+            self.parameters.entry(name.clone()).or_insert_with(|| value.clone());
         }
     }
 

@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -82,6 +82,9 @@ pub struct CallRecord {
     /// Who is on the phone, as Twilio says it.
     #[serde(skip)]
     pub caller: Option<Party>,
+    /// What else was said of it before anybody spoke, by name. The edge tells it on the first leg only.
+    #[serde(skip)]
+    pub parameters: BTreeMap<String, String>,
     /// What Twilio last said of the call itself.
     pub call_status: Option<CallStatus>,
     /// Seconds, as Twilio counts them.
@@ -198,6 +201,7 @@ impl CallRecord {
             cost_usd: Cost::default(),
             next_step,
             caller: None,
+            parameters: BTreeMap::new(),
             call_status: None,
             call_duration_s: None,
             call_sip_response_code: None,
@@ -218,6 +222,7 @@ impl CallRecord {
             (self.started_at, self.agent) = (leg.started_at, leg.agent);
         }
         self.caller = leg.caller.or(self.caller.take());
+        self.parameters.extend(leg.parameters);
         if !self.is_over() {
             // What was decided on an earlier leg has been done.
             (self.next_step, self.ended_at, self.outcome) = (leg.next_step, None, None);

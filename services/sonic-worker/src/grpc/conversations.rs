@@ -195,6 +195,8 @@ impl Leg {
         let (name, apology) = (agent.name.clone(), agent.apologise());
         let mut leg = CallRecord::new(start.call.clone(), name, start.context.direction, time.started_at, apology);
         leg.caller = start.context.caller().cloned();
+        leg.parameters.clone_from(&start.context.parameters);
+        let mut context = start.context;
         // First, so that a report that the call is over finds either the record or the leg.
         let mut live = live_calls.begin(&start.call);
         let past = match services.store.begin(leg).await {
@@ -204,14 +206,17 @@ impl Leg {
                 let _ = to_edge.send(Ok(convert::next(NextStep::HangUp { say: None }))).await;
                 return;
             }
-            Ok(begun) => Past::from(begun),
+            Ok(begun) => {
+                context.remember(begun.before.as_ref());
+                Past::from(begun)
+            }
             Err(error) => {
                 warn!(%error, "the call has no record");
                 Past::default()
             }
         };
         let tools = services.tools.specs(start.transfer_available);
-        let (context, prices, limits) = (start.context, services.prices, services.limits);
+        let (prices, limits) = (services.prices, services.limits);
         let terms = Terms { agent, tools, prices, limits, context, past };
         let conversation = Conversation::new(terms, time, entropy);
         let metrics = services.metrics.clone();

@@ -48,7 +48,7 @@ async fn step(worker: &TestWorker) -> Step {
 #[tokio::test]
 async fn after_a_human_who_was_busy_the_next_leg_goes_on_with_the_same_conversation() {
     let mut worker = TestWorker::start([], None).await;
-    let (mut leg, model) = worker.live_leg().await;
+    let (mut leg, model) = worker.live_leg_told(&[("var.name", "Ada"), ("var.room", "12")]).await;
     hands_over(&mut leg, model).await;
     assert!(matches!(step(&worker).await, Step::Transfer(_)));
     let briefing = worker.briefing().await.unwrap();
@@ -61,12 +61,13 @@ async fn after_a_human_who_was_busy_the_next_leg_goes_on_with_the_same_conversat
         assert!(matches!(step(&worker).await, Step::Reattach(_)));
     }
     assert_eq!(worker.briefing().await.unwrap().reason, "", "no transfer is pending");
-    let (mut leg, mut model) = worker.live_leg().await;
+    let (mut leg, mut model) = worker.live_leg_told(&[("var.room", "14")]).await;
     let mut texts = Vec::new();
     while texts.last().is_none_or(|text: &String| !text.starts_with("Note:")) {
         texts.push(model.hears_next("textInput").await["content"].as_str().unwrap().to_owned());
     }
-    let [_, opening, greeting, note] = &texts[..] else { panic!("{texts:?}") };
+    let [prompt, opening, greeting, note] = &texts[..] else { panic!("{texts:?}") };
+    assert!(prompt.contains("Ada") && prompt.contains("14") && !prompt.contains("12"), "{prompt}");
     assert_eq!(
         (opening.as_str(), greeting.starts_with("Good morning. [Used support with ")),
         ("hi", true),

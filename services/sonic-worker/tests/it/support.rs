@@ -104,8 +104,14 @@ impl TestWorker {
 
     /// A leg that has said `Start`, and the model session it opened.
     pub(crate) async fn live_leg(&mut self) -> (Leg, ModelDouble) {
+        self.live_leg_told(&[]).await
+    }
+
+    /// The same, with these parameters in its `Start`.
+    pub(crate) async fn live_leg_told(&mut self, parameters: &[(&str, &str)]) -> (Leg, ModelDouble) {
         let mut leg = self.attach().await.unwrap();
-        leg.start().await;
+        let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        leg.send(from_edge::Message::Start(Start { parameters, ..start() })).await;
         let model = self.models.recv().await.unwrap();
         assert!(matches!(leg.next().await, Ok(Some(to_edge::Message::Accepted(_)))));
         (leg, model)
