@@ -1,11 +1,11 @@
 use phone_lab::{
     bedrock::{self, Fault, Pace, Script, SessionEnd},
-    twilio::CallOptions,
+    twilio::{CallOptions, Sound},
 };
 
 use crate::{
     admin::get,
-    support::{assert_nothing_left, caller, calls_to_end, play, record, start},
+    support::{assert_nothing_left, caller, calls_to_end, pair, play, record, start},
 };
 
 /// What the service has been seen to do beside its documentation, and what a newer model does.
@@ -67,5 +67,15 @@ async fn a_model_that_is_odd_in_every_known_way_at_once_disturbs_no_call() {
     let skipped = metrics.lines().find_map(|line| line.strip_prefix("offhook_worker_session_events_skipped_total"));
     let skipped: u32 = skipped.and_then(|line| line.split(' ').next_back()?.parse().ok()).unwrap_or(0);
     assert!(skipped >= 3, "one for each time that the caller spoke: {metrics}");
+    assert_nothing_left(pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_come_in_one_burst_with_the_start_are_heard_by_the_agent() {
+    let pair = pair("greeting: 'good morning'\notherwise: 'you said {heard}'\n").await;
+    let options = CallOptions { early_media: Some(Sound::words("is anybody there")), ..CallOptions::default() };
+    let (_, sessions) = play(&pair, caller("[{ listen: { quiet: 2s } }, hang_up]"), options).await;
+    let heard: Vec<_> = sessions[0].heard.iter().map(|heard| heard.text.as_str()).collect();
+    assert_eq!(heard, ["is anybody there"]);
     assert_nothing_left(pair).await;
 }

@@ -1,4 +1,4 @@
-//! The tables beside the model's code are complete, and what they name is there.
+//! The tables beside the model's code and beside Twilio's are complete, and what they name is there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,8 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const RULES: usize = 55;
-const PITFALLS: usize = 37;
+/// Beside the model's code.
+const MODEL: &str = "sonic-worker/src/nova/README.md";
+/// Beside Twilio's.
+const TWILIO: &str = "edge/src/twilio/README.md";
+/// Tables whose rows are numbered, and how many there are.
+const NUMBERED: [(&str, &str, usize); 3] = [(MODEL, "Rules", 55), (MODEL, "Pitfalls", 37), (TWILIO, "Pitfalls", 30)];
 const CANNOT: &str = "cannot concern us: ";
 
 /// The folder of all services.
@@ -15,9 +19,9 @@ fn services() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The rows of the table under this heading, without its head.
-fn table(heading: &str) -> Vec<Vec<String>> {
-    let page = fs::read_to_string(services().join("sonic-worker/src/nova/README.md")).unwrap();
+/// The rows of the table under this heading of a page, without its head.
+fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
+    let page = fs::read_to_string(services().join(page)).unwrap();
     let section = page.split("\n## ").find(|section| section.starts_with(&format!("{heading}\n"))).unwrap();
     let row = |line: &str| {
         let row = line.strip_prefix("| ")?.strip_suffix('|')?;
@@ -59,11 +63,16 @@ fn tests_of(source: &str) -> Vec<String> {
     names
 }
 
+/// The service that a page is about.
+fn service(page: &str) -> PathBuf {
+    services().join(page.split('/').next().unwrap())
+}
+
 /// Where the tests of a name in brackets are.
-fn folder(target: Option<&str>) -> PathBuf {
+fn folder(page: &str, target: Option<&str>) -> PathBuf {
     match target {
-        None => services().join("sonic-worker/src"),
-        Some("it") => services().join("sonic-worker/tests/it"),
+        None => service(page).join("src"),
+        Some("it") => service(page).join("tests/it"),
         Some("edge") => services().join("edge/src"),
         Some(target) => services().join("phone-lab/tests").join(target),
     }
@@ -71,8 +80,8 @@ fn folder(target: Option<&str>) -> PathBuf {
 
 #[test]
 fn each_rule_and_each_pitfall_has_one_row_that_names_a_test_or_says_why_there_is_none() {
-    for (heading, most) in [("Rules", RULES), ("Pitfalls", PITFALLS)] {
-        let rows = table(heading);
+    for (page, heading, most) in NUMBERED {
+        let rows = table(page, heading);
         let numbers: Vec<_> = rows.iter().map(|row| row[0].clone()).collect();
         assert_eq!(numbers, (1..=most).map(|number| number.to_string()).collect::<Vec<_>>(), "{heading}");
         for row in rows {
@@ -89,14 +98,15 @@ fn each_rule_and_each_pitfall_has_one_row_that_names_a_test_or_says_why_there_is
 #[test]
 fn every_test_that_the_tables_name_is_there() {
     let mut known = BTreeMap::<PathBuf, BTreeSet<String>>::new();
-    for heading in ["Facts", "Rules", "Pitfalls"] {
-        let rows = table(heading);
+    let tables = NUMBERED.map(|(page, heading, _)| (page, heading)).into_iter().chain([(MODEL, "Facts")]);
+    for (page, heading) in tables {
+        let rows = table(page, heading);
         assert!(rows.len() > 20, "{heading}: {rows:?}");
         for row in rows.iter().filter(|row| !row[row.len() - 1].starts_with(CANNOT)) {
             let tests = quoted(&row[row.len() - 1]);
             assert!(!tests.is_empty(), "{heading}: {row:?}");
             for (test, target) in tests {
-                let folder = folder(target);
+                let folder = folder(page, target);
                 let names = known.entry(folder.clone()).or_insert_with(|| {
                     let mut names = BTreeSet::new();
                     tests_in(&folder, &mut names);
@@ -110,10 +120,10 @@ fn every_test_that_the_tables_name_is_there() {
 
 #[test]
 fn every_file_that_the_tables_name_is_there() {
-    for heading in ["Rules", "Pitfalls"] {
-        for row in table(heading) {
+    for (page, heading, _) in NUMBERED {
+        for row in table(page, heading) {
             for (file, _) in quoted(&row[2]).into_iter().filter(|(name, _)| name.ends_with(".rs")) {
-                let found = [services().join("sonic-worker/src"), services()].iter().any(|at| at.join(file).is_file());
+                let found = [service(page).join("src"), services()].iter().any(|at| at.join(file).is_file());
                 assert!(found, "{heading}: there is no file {file}: {row:?}");
             }
         }
