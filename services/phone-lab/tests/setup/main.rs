@@ -45,7 +45,7 @@ fn asked(report: &CallReport) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_setup_page_leads_from_an_account_to_calls() {
+async fn the_setup_page_leads_from_an_account_to_calls_both_ways() {
     let page = Page::read();
     let world = World::start().await;
     let mut shell = Shell::open(&world);
@@ -85,10 +85,18 @@ async fn the_setup_page_leads_from_an_account_to_calls() {
     assert_eq!(report.end, CallEnd::CallerHungUp);
     nothing_logged(&report);
 
-    shell.run_all(&page.blocks(9)).await;
+    shell.run(&page.block(8, 0)).await;
+    shell.run(&page.block(8, 1)).await;
+    let report = world.placed_call(&shell.output()).await;
+    hears(&report, &["how can i help"]);
+    nothing_logged(&report);
+    shell.run(&page.block(8, 2)).await;
+    assert!(shell.output().contains("\"direction\": \"outbound-api\""), "{}", shell.output());
+
+    shell.run_all(&page.blocks(10)).await;
     let report = world.call(&number, THROUGH).await;
     hears(&report, &["desk here", "welcome back"]);
-    shell.run_all(&page.blocks(10)).await;
+    shell.run_all(&page.blocks(11)).await;
     assert!(world.model_was_used_by_the_book().await);
     let left: Vec<_> = world.debugger().into_iter().filter(|line| line.code != 31921).collect();
     assert!(left.is_empty(), "{left:?}");

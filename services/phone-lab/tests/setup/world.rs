@@ -143,6 +143,12 @@ impl World {
         self.twilio.call(caller(to, steps), options).await
     }
 
+    /// What became of the call that the edge said it had placed.
+    pub(crate) async fn placed_call(&self, shown: &str) -> CallReport {
+        let sid = shown.rfind("\"CA").and_then(|at| shown.get(at + 1..at + 35));
+        self.rest.report(sid.unwrap_or_else(|| panic!("no CallSid in\n{shown}"))).await
+    }
+
     pub(crate) fn debugger(&self) -> Vec<LoggedCode> {
         self.twilio.debugger()
     }
