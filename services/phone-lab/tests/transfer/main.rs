@@ -8,6 +8,7 @@
 
 mod judge;
 mod outcomes;
+mod scenario;
 mod world;
 
 use offhook_hosting::{entropy::Entropy, env::Env};
