@@ -3,6 +3,8 @@
 //! Whatever a call is doing, the caller hears and says 20 ms at a time, at absolute deadlines from the moment the call
 //! was placed. So both tracks are in real time from first to last, and a driver that was late catches up.
 
+mod ringing;
+
 use std::{
     future::Future,
     sync::Arc,
@@ -18,10 +20,7 @@ use super::{
     dtmf,
     ledger::{Ledger, Redirection, Update},
     playout::FRAME,
-    report::{
-        Arrival, CallEnd, CallEvent, CallReport, Clear, DebuggerEntry, Finding, Happening, MarkEcho, Stretch, Utterance,
-    },
-    ringback,
+    report::{Arrival, CallEnd, CallEvent, CallReport, Clear, DebuggerEntry, Finding, Happening, MarkEcho, Utterance},
     script::Sound,
     sid::CallSid,
     stream::SecondSocketEnd,
@@ -262,38 +261,6 @@ impl Phone {
                 () = self.next_frame() => self.frame(&QUIET).left.map_or(Ok(()), Err)?,
             }
         }
-    }
-
-    /// The caller hears it ring for so long. It is no speech to anybody.
-    pub(super) async fn ring_for(&mut self, length: Duration) -> Result<(), Left> {
-        for nth in 0..length.as_millis() / TICK.as_millis() {
-            self.next_frame().await;
-            self.ring(nth as u64).left.map_or(Ok(()), Err)?;
-        }
-        Ok(())
-    }
-
-    /// It rings until something is done, or given up with the caller gone.
-    pub(super) async fn ring_during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Left> {
-        let mut work = std::pin::pin!(work);
-        let mut nth = 0;
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut work => return Ok(done),
-                () = self.next_frame() => self.ring(nth).left.map_or(Ok(()), Err)?,
-            }
-            nth += 1;
-        }
-    }
-
-    fn ring(&mut self, nth: u64) -> Spoken {
-        let (at, lasted) = (time_of(self.frames * FRAME as u64), TICK);
-        match self.report.ringing.last_mut().filter(|last| last.at + last.lasted == at) {
-            Some(last) => last.lasted += lasted,
-            None => self.report.ringing.push(Stretch { at, lasted }),
-        }
-        self.exchange(&ringback::frame(nth), &QUIET)
     }
 
     /// The call is answered; the caller begins.
