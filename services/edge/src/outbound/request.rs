@@ -1,10 +1,10 @@
-//! What is asked for: a JSON object of which every field may be missing. Fields that are not known are refused, so that a
-//! misspelt one is not a call that goes another way than its sender thinks.
+//! What is asked for: a JSON object of which every field may be missing. Fields that are not known, or null, are refused, so
+//! that a misspelt or forgotten one is not a call that goes another way than its sender thinks.
 
 use std::collections::BTreeMap;
 
 use offhook_agents::{Agent, Agents, PhoneNumber};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{
     callee::{Allowed, Callee},
@@ -46,14 +46,24 @@ pub struct Request {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Fields {
+    #[serde(deserialize_with = "not_null")]
     to: Option<String>,
+    #[serde(deserialize_with = "not_null")]
     agent: Option<String>,
     variables: BTreeMap<String, String>,
     machine_detection: MachineDetection,
+    #[serde(deserialize_with = "not_null")]
     message: Option<String>,
     record: bool,
+    #[serde(deserialize_with = "not_null")]
     time_limit: Option<u32>,
+    #[serde(deserialize_with = "not_null")]
     idempotency_key: Option<String>,
+}
+
+/// What is there has a value: `null` would be the operator's own number for a callee, and no key for an idempotency key.
+fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(field: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(field).map(Some)
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -239,6 +249,9 @@ mod tests {
             (with("too", json!("x")), "unknown field `too`, expected one of `to`, `agent`"),
             (with("to", json!("0555")), "to:"),
             (with("to", json!(15550100001_u64)), "expected a string"),
+            (with("to", json!(null)), "invalid type: null"),
+            (with("idempotency_key", json!(null)), "invalid type: null"),
+            (with("time_limit", json!(null)), "invalid type: null"),
             (with("agent", json!("nobody")), "agent:"),
             (with("variables", json!(many)), "variables: at most"),
             (with("variables", json!({ "a b": "" })), "variables: names"),

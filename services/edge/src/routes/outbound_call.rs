@@ -76,7 +76,11 @@ async fn take(app: &Arc<App>, request: Request) -> Result<Outcome, Problem> {
         return Err(internal("there is no key to Twilio's REST interface"));
     };
     authorize(app, desk, &parts.headers)?;
-    let body = if parts.method == Method::POST { read_body(&parts.headers, body).await? } else { Bytes::new() };
+    let body = read_body(&parts.headers, body).await?;
+    // What is said where nobody reads it would be another call than its sender thinks.
+    if parts.uri.query().is_some() || (parts.method == Method::GET && !body.is_empty()) {
+        return Err(Problem::of(Kind::InvalidRequest, "say what is asked for in the body of a POST, not in the URL"));
+    }
     let OutboundConfig { allowed, default_to, from, .. } = &desk.config;
     let asked = request::read(&body, allowed, default_to.as_ref(), &app.agents, from)?;
     // Taken before looking, so that a drain which begins in between waits for this request.

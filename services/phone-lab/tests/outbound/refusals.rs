@@ -54,6 +54,21 @@ async fn a_body_that_cannot_be_understood_places_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_beside_the_body_of_a_post_places_nothing() {
+    let pair = unanswered(&[("TWILIO_VERIFIED_CALLER_ID", CALLEE)]).await;
+    let asked = |method: &str, query: &str, body: &'static str| {
+        let request = post().method(method).uri(format!("/outbound-call{query}"));
+        request.header(CONTENT_TYPE, "application/json").body(body.into()).unwrap()
+    };
+    for (method, query, body) in [("GET", "?to=%2B15550100009", ""), ("POST", "?to=x", ""), ("GET", "", "{}")] {
+        let answer = send(&pair, asked(method, query, body)).await;
+        assert_eq!((answer.status, answer.problem()), (422, "invalid-request"), "{method} {query} {body}");
+    }
+    assert!(pair.twilio.live_calls().is_empty());
+    assert_eq!(send(&pair, asked("GET", "", "")).await.status, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn further_countries_and_sip_addresses_are_called_where_that_is_allowed() {
     let environment = [("OUTBOUND_COUNTRY_PREFIXES", "+49"), ("OUTBOUND_SIP_HOSTS", "pbx.example.com")];
     let pair = unanswered(&environment).await;
