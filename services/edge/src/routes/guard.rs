@@ -7,7 +7,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONNECTION, RETRY_AFTER},
+};
 
 use crate::{
     App,
@@ -24,7 +27,9 @@ pub(super) async fn watch(State(app): State<Arc<App>>, request: Request, next: N
     if let Err(wait) = app.limits.request(source, app.clock.now()) {
         app.monitor.limited(Limit::Source);
         let seconds = HeaderValue::from(wait.as_secs() + 1);
-        return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)]).into_response();
+        // A body that nobody reads ends the connection: who uses it for others' requests too has to know.
+        let close = HeaderValue::from_static("close");
+        return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds), (CONNECTION, close)]).into_response();
     }
     let response = next.run(request).await;
     if matches!(response.status(), StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED) {

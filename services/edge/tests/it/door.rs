@@ -79,6 +79,20 @@ async fn whoever_forges_is_shed_and_others_behind_the_same_proxy_are_not() {
     assert_eq!(get(edge.public, "/").await.0, StatusCode::OK);
 }
 
+/// A proxy sends others' requests over the same connection.
+#[tokio::test]
+async fn a_source_that_is_shed_is_told_that_its_connection_ends() {
+    let edge = Edge::with_env(&[("TRUSTED_PROXIES", "127.0.0.0/8"), ("MAX_REQUESTS_PER_SOURCE", "1")]).await;
+    let forger = [("x-forwarded-for", "203.0.113.9")];
+    assert_eq!(post_with(edge.public, &forger, "not-the-token").await, StatusCode::FORBIDDEN);
+    let mut socket = TcpStream::connect(edge.public).await.unwrap();
+    let head = "POST /failover HTTP/1.1\r\nhost: h\r\nx-forwarded-for: 203.0.113.9\r\ncontent-length: 3\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    soon(socket.read_to_string(&mut text)).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 429 ") && text.contains("connection: close"), "{text}");
+}
+
 #[tokio::test]
 async fn a_proxy_that_was_not_named_is_not_punished_for_what_it_hands_over() {
     let edge = Edge::with_env(&[("MAX_REQUESTS_PER_SOURCE", "1")]).await;
