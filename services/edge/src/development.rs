@@ -30,8 +30,8 @@ pub struct NotPublic(());
 /// The flag may not be used here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "for development only: PUBLIC_URL has to name a private address, localhost, or a host under .localhost, .test, .local \
-     or .internal"
+    "for development only: PUBLIC_URL has to name a private address, localhost, or a host under .localhost, .test, \
+     .local, .internal or .home.arpa"
 )]
 pub struct PublicHost;
 

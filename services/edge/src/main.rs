@@ -26,6 +26,7 @@ struct Edge(Config);
 
 impl Service for Edge {
     const NAME: &str = "edge";
+    const FLAGS: &[&str] = &[SKIP_SIGNATURE];
 
     fn from_env(env: &Env) -> Result<Self, ConfigError> {
         Config::from_env(env).map(Self)
@@ -34,7 +35,7 @@ impl Service for Edge {
     fn with_flag(self, flag: &str) -> Result<Self, String> {
         match flag {
             SKIP_SIGNATURE => self.0.skip_signatures().map(Self).map_err(|problem| format!("{flag}: {problem}")),
-            _ => Err(format!("{flag} is not known; usage: {} [healthcheck | {SKIP_SIGNATURE}]", Self::NAME)),
+            _ => Err(format!("{flag} is not known")),
         }
     }
 

@@ -1,9 +1,10 @@
 //! A service's process: what `main` does, and the exit codes it ends with.
 //!
 //! Without an argument, or with flags of the service's own, the process serves: reads the whole configuration, starts
-//! telemetry, serves, and sends what telemetry is left. With `healthcheck` it asks the serving process beside it how it is, which is all that a container
-//! without a shell can do. It ends with 0, also after a drain; with 1 when something failed; with 2 when environment or
-//! command line are wrong and starting again would not help.
+//! telemetry, serves, and sends what telemetry is left. With `healthcheck` it asks the serving process beside it how it is,
+//! which is all that a container without a shell can do; with `--help` it says what can be asked for. It ends with 0, also
+//! after a drain; with 1 when something failed; with 2 when environment or command line are wrong and starting again would
+//! not help.
 
 use std::{fmt::Display, net::SocketAddr, process::ExitCode};
 
@@ -23,18 +24,21 @@ pub trait Service: Sized {
     /// What the service is called, in logs and traces.
     const NAME: &str;
 
+    /// The flags that [`Service::with_flag`] knows. No service has one unless it says so.
+    const FLAGS: &[&str] = &[];
+
     /// Reads the whole configuration.
     ///
     /// # Errors
     /// With every mistake there is.
     fn from_env(env: &Env) -> Result<Self, ConfigError>;
 
-    /// Changes the configuration as a flag of the command line says. No service has one unless it says so.
+    /// Changes the configuration as a flag of the command line says.
     ///
     /// # Errors
-    /// With what to do instead, if there is no such flag or it may not be used.
+    /// With what to do instead, if the flag may not be used.
     fn with_flag(self, flag: &str) -> Result<Self, String> {
-        Err(format!("{flag} is not known; usage: {} [healthcheck]", Self::NAME))
+        Err(format!("{flag} is not known"))
     }
 
     /// Reads only where the private listener is, for the health check.
@@ -61,15 +65,24 @@ pub fn main<S: Service>() -> ExitCode {
             Ok(address) => report::<S>(admin::probe(address).context("unhealthy")),
             Err(mistakes) => misconfigured::<S>(mistakes),
         },
-        flags if flags.iter().all(|flag| flag.starts_with("--")) => match S::from_env(&env) {
+        ["--help" | "-h"] => {
+            println!("{}", usage::<S>());
+            ExitCode::SUCCESS
+        }
+        flags if flags.iter().all(|flag| S::FLAGS.contains(flag)) => match S::from_env(&env) {
             Ok(service) => match flags.iter().try_fold(service, |service, flag| service.with_flag(flag)) {
                 Ok(service) => report::<S>(serve(service)),
                 Err(problem) => misconfigured::<S>(problem),
             },
             Err(mistakes) => misconfigured::<S>(mistakes),
         },
-        _ => misconfigured::<S>(format_args!("usage: {} [healthcheck]", S::NAME)),
+        _ => misconfigured::<S>(usage::<S>()),
     }
+}
+
+fn usage<S: Service>() -> String {
+    let known = ["healthcheck"].iter().chain(S::FLAGS).copied().collect::<Vec<_>>().join(" | ");
+    format!("usage: {} [{known}]; all else is in the environment, see docs/configuration.md", S::NAME)
 }
 
 #[tokio::main]

@@ -45,8 +45,21 @@ fn a_process_serves_is_found_healthy_and_goes_when_told() {
 }
 
 #[test]
-fn an_argument_that_means_nothing_is_refused() {
-    assert_eq!(edge(&[]).arg("serve").output().unwrap().status.code(), Some(2));
+fn an_argument_that_means_nothing_is_refused_with_those_that_mean_something() {
+    for argument in ["serve", "-v", "--insecure"] {
+        let output = edge(&[]).arg(argument).output().unwrap();
+        let report = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{argument}");
+        assert!(report.contains(SKIP) && report.contains("healthcheck") && !report.contains("PUBLIC_URL"), "{report}");
+    }
+}
+
+#[test]
+fn whoever_asks_for_help_needs_no_environment() {
+    let output = edge(&[]).arg("--help").output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(told.contains(SKIP) && told.contains("docs/configuration.md"), "{told}");
 }
 
 #[test]
@@ -56,8 +69,6 @@ fn signatures_are_not_skipped_under_a_public_url() {
     let report = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(report.contains(SKIP) && report.contains("PUBLIC_URL"), "{report}");
-    let other = edge(&variables).arg("--insecure").output().unwrap();
-    assert_eq!(other.status.code(), Some(2), "a flag that means nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
