@@ -21,6 +21,8 @@ model:
     - heard: "zanzibar"
       tool: { name: cancel_reservation, input: { reservation_id: "Q-77345" } }
       reply: "confirmed as {tool.confirmation}"
+    - heard: "has spoken with a person"
+      reply: "back from rhubarb"
     - heard: "somebody"
       tool: { name: support, input: { reason: "wants a locksmith" } }
 calls:
@@ -28,8 +30,8 @@ calls:
     caller:
       from: "+15550108811"
       to: "+15550108822"
-      steps: [listen, say: zanzibar, listen, press: "47110815#", say: somebody please]
-    hears: [marmalade, "confirmed as c-q-77345", human here]
+      steps: [listen, say: zanzibar, listen, press: "47110815#", say: somebody please, connected, listen: { quiet: 3s }, hang_up]
+    hears: [marmalade, "confirmed as c-q-77345", human here, back from rhubarb]
 "#;
 
 struct Demo {
