@@ -176,7 +176,7 @@ impl Metrics {
                 self.cost.add(cost.as_usd(), &[]);
             }
             Entry::Ended { outcome, .. } => self.call_ended(*outcome),
-            Entry::Reported { .. } => {}
+            Entry::Asked | Entry::Reported { .. } => {}
         }
     }
 

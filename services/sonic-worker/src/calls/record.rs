@@ -140,7 +140,13 @@ pub(super) struct Progress {
     transfers: usize,
     /// Of the report that `call_status` is from.
     pub(super) sequence_number: Option<u32>,
+    /// How often Twilio has asked what comes next since there was last anything new.
+    pub(super) asked: u32,
 }
+
+/// A redirect has Twilio ask twice, and what is on its way may be asked for again. Whoever asks more often does not get
+/// where they are sent, such as to a media stream that does not open.
+const MOST_ASKED: u32 = 4;
 
 /// Names a leg of a call: the first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +182,8 @@ pub enum Entry {
         /// What comes next for the caller.
         next_step: NextStep,
     },
+    /// Twilio has asked what comes next.
+    Asked,
     /// Twilio said something of the call.
     Reported {
         /// When.
@@ -215,8 +223,8 @@ impl CallRecord {
 
     /// Another leg begins, as `leg` tells of it. The call is live again, unless Twilio said that it is over.
     pub fn begin_leg(&mut self, leg: Self) -> LegNo {
-        let Progress { legs, began_at, .. } = &mut self.progress;
-        (*legs, *began_at) = (*legs + 1, leg.started_at);
+        let Progress { legs, began_at, asked, .. } = &mut self.progress;
+        (*legs, *began_at, *asked) = (*legs + 1, leg.started_at, 0);
         let number = LegNo(*legs);
         if number == LegNo::FIRST {
             (self.started_at, self.agent) = (leg.started_at, leg.agent);
@@ -240,6 +248,7 @@ impl CallRecord {
                 self.cost_usd += cost;
             }
             Entry::Ended { leg, at, outcome, next_step } => self.end_leg(leg, at, outcome, next_step),
+            Entry::Asked => self.progress.asked = self.progress.asked.saturating_add(1),
             Entry::Reported { at, report } => self.take_in(report, at),
         }
     }
@@ -280,6 +289,11 @@ impl CallRecord {
     /// Whether the line is closed, so that Twilio asks for nothing more.
     pub fn has_hung_up(&self) -> bool {
         self.is_over() || matches!(self.outcome, Some(Outcome::CallerHungUp | Outcome::AnsweringMachine))
+    }
+
+    /// Whether Twilio has asked so often what comes next that it is no use to send the call there once more.
+    pub fn goes_in_circles(&self) -> bool {
+        self.progress.asked > MOST_ASKED
     }
 
     /// Whether a leg is up.

@@ -201,6 +201,7 @@ impl CallRecord {
         }
         let is_served = ended.bridged && self.was_given_up();
         self.transfers.push(ended);
+        self.progress.asked = 0;
         if !self.is_live() && !self.is_over() {
             self.next_step = if is_served { NextStep::HangUp { say: None } } else { NextStep::Reattach };
         }

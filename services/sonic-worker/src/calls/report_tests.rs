@@ -270,3 +270,19 @@ fn in_whatever_order_and_however_often_reports_come_the_record_says_the_same_in_
         assert_eq!(of(&record), of(&expected), "seed {seed}");
     }
 }
+
+#[test]
+fn whoever_asks_on_and_on_goes_in_circles_until_there_is_something_new() {
+    let mut record = transferred();
+    let asked = |record: &mut CallRecord, times: usize| (0..times).for_each(|_| record.apply(Entry::Asked));
+    asked(&mut record, 4);
+    assert!(!record.goes_in_circles());
+    reported(&mut record, transfer_ended(Some("CA1"), "busy", false));
+    asked(&mut record, 4);
+    reported(&mut record, transfer_ended(Some("CA1"), "busy", false));
+    assert!(!record.goes_in_circles());
+    asked(&mut record, 1);
+    assert!(record.goes_in_circles(), "the transfer was known");
+    record.begin_leg(placed());
+    assert!(!record.goes_in_circles());
+}

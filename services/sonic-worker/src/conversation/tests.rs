@@ -164,7 +164,7 @@ impl Rig {
     fn outcome(&self) -> Option<(Outcome, &NextStep)> {
         self.notes.iter().find_map(|entry| match entry {
             Entry::Ended { outcome, next_step, .. } => Some((*outcome, next_step)),
-            Entry::Turn(_) | Entry::Tool(_) | Entry::Usage { .. } | Entry::Reported { .. } => None,
+            Entry::Turn(_) | Entry::Tool(_) | Entry::Usage { .. } | Entry::Asked | Entry::Reported { .. } => None,
         })
     }
 }

@@ -7,16 +7,19 @@ use offhook_proto::voice::v1::{
     SettleOutboundRequest, SettleOutboundResponse, TellRequest, TellResponse, calls_server::Calls,
 };
 use tonic::{Request, Response, Status};
+use tracing::warn;
 
 use super::{LiveCalls, NotTold, Places, Questions, Worker, convert, outbound, reports};
-use crate::calls::{CallRecord, CallSid, Direction, Entry, NextStep, RecordFiles, Settled, SharedStore, StoreError};
+use crate::{
+    agent::Agents,
+    calls::{CallRecord, CallSid, Direction, Entry, NextStep, RecordFiles, Settled, SharedStore, StoreError},
+};
 
 /// Answers questions about calls from the store, and tells live ones.
 pub struct CallsService {
     store: SharedStore,
     files: Option<RecordFiles>,
-    /// The name of the agent that speaks where none is named.
-    default_agent: String,
+    agents: Agents,
     clock: Clock,
     questions: Questions,
     live_calls: LiveCalls,
@@ -31,7 +34,7 @@ impl CallsService {
         Self {
             store: Arc::clone(&services.store),
             files: services.files.clone(),
-            default_agent: agents.default_agent().name.clone(),
+            agents: agents.clone(),
             clock: services.clock,
             questions: questions.clone(),
             live_calls: live_calls.clone(),
@@ -40,8 +43,7 @@ impl CallsService {
         }
     }
 
-    async fn record(&self, call_sid: String) -> Result<CallRecord, Status> {
-        let call = convert::call_sid(call_sid)?;
+    async fn record(&self, call: CallSid) -> Result<CallRecord, Status> {
         let record = self.store.record(&call).await.map_err(refused)?;
         record.ok_or_else(|| refused(StoreError::UnknownCall))
     }
@@ -59,14 +61,21 @@ impl CallsService {
 #[tonic::async_trait]
 impl Calls for CallsService {
     async fn next_step(&self, request: Request<NextStepRequest>) -> Result<Response<NextStepResponse>, Status> {
-        let record = self.record(request.into_inner().call_sid).await?;
+        let call = convert::call_sid(request.into_inner().call_sid)?;
+        self.store.append(call.clone(), Entry::Asked).await.map_err(refused)?;
+        let record = self.record(call).await?;
         self.questions.asked(&record.call_sid);
-        let step = Some(convert::next_step(record.next_step));
-        Ok(Response::new(NextStepResponse { step, agent: record.agent }))
+        let step = if record.goes_in_circles() {
+            warn!(call.sid = %record.call_sid, "the call does not get where it is sent: it ends");
+            self.agents.named(&record.agent).apologise()
+        } else {
+            record.next_step
+        };
+        Ok(Response::new(NextStepResponse { step: Some(convert::next_step(step)), agent: record.agent }))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
-        let record = self.record(request.into_inner().call_sid).await?;
+        let record = self.record(convert::call_sid(request.into_inner().call_sid)?).await?;
         Ok(Response::new(GetResponse { record: Some(convert::record(record)) }))
     }
     async fn tell(&self, request: Request<TellRequest>) -> Result<Response<TellResponse>, Status> {
@@ -92,7 +101,7 @@ impl Calls for CallsService {
     }
 
     async fn briefing(&self, request: Request<BriefingRequest>) -> Result<Response<BriefingResponse>, Status> {
-        let record = self.record(request.into_inner().call_sid).await?;
+        let record = self.record(convert::call_sid(request.into_inner().call_sid)?).await?;
         let from = record.caller.map(|caller| caller.as_str().to_owned()).unwrap_or_default();
         let reason = match record.next_step {
             NextStep::Transfer { reason, .. } => reason.unwrap_or_default(),
@@ -133,7 +142,7 @@ impl Calls for CallsService {
         }
         if let Settled::Placed(call) = settled {
             let hang_up = NextStep::HangUp { say: None };
-            let agent = agent.unwrap_or_else(|| self.default_agent.clone());
+            let agent = agent.unwrap_or_else(|| self.agents.default_agent().name.clone());
             let record = CallRecord::new(call, agent, Direction::Outbound, self.clock.wall(), hang_up);
             self.store.place(record).await.map_err(refused)?;
         }

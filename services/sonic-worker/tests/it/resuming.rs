@@ -166,3 +166,16 @@ async fn a_worker_that_drains_with_a_call_at_a_human_waits_only_for_the_question
     worker.lifecycle.tasks().close();
     worker.lifecycle.tasks().wait().await;
 }
+
+#[tokio::test]
+async fn a_call_whose_next_stream_does_not_open_ends_with_an_apology_instead_of_being_sent_there_for_ever() {
+    let mut worker = TestWorker::start([], None).await;
+    let (mut leg, model) = worker.live_leg().await;
+    hands_over(&mut leg, model).await;
+    worker.report(Event::TransferEnded(transfer_ended())).await.unwrap();
+    for _ in 0..4 {
+        assert!(matches!(step(&worker).await, Step::Reattach(_)));
+    }
+    let Step::HangUp(hang_up) = step(&worker).await else { panic!("it goes in circles") };
+    assert!(!hang_up.say.is_empty());
+}
