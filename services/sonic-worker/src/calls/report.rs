@@ -199,7 +199,7 @@ impl CallRecord {
         if is_known || self.transfers.len() >= MOST_OF_A_KIND {
             return;
         }
-        let is_served = ended.bridged && self.was_given_up();
+        let is_served = ended.bridged && (!self.has_begun() || self.was_given_up());
         self.transfers.push(ended);
         self.progress.asked = 0;
         if !self.is_live() && !self.is_over() {
@@ -207,7 +207,8 @@ impl CallRecord {
         }
     }
 
-    /// Whether the caller was handed over because the agent could not go on: a human who has taken such a call ends it.
+    /// Whether the caller was handed over because the agent could not go on. A human who has taken such a call ends it, as
+    /// does one who has taken a call that never got to the agent.
     fn was_given_up(&self) -> bool {
         matches!(self.outcome, Some(Outcome::ModelRefused | Outcome::ModelFailed | Outcome::Stopped))
     }

@@ -272,6 +272,15 @@ fn in_whatever_order_and_however_often_reports_come_the_record_says_the_same_in_
 }
 
 #[test]
+fn a_human_who_took_a_placed_call_that_never_got_to_the_agent_ends_it_and_one_who_was_missed_does_not() {
+    for (bridged, next_step) in [(true, NextStep::HangUp { say: None }), (false, NextStep::Reattach)] {
+        let mut record = placed();
+        reported(&mut record, transfer_ended(Some("CA1"), "completed", bridged));
+        assert_eq!((record.transfers.len(), record.next_step), (1, next_step));
+    }
+}
+
+#[test]
 fn whoever_asks_on_and_on_goes_in_circles_until_there_is_something_new() {
     let mut record = transferred();
     let asked = |record: &mut CallRecord, times: usize| (0..times).for_each(|_| record.apply(Entry::Asked));
