@@ -9,8 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::calls::CallSid;
 
-/// Twilio opens a call's media stream within a second of the document that says so; the caller may have hung up instead.
-const HOLD: Duration = Duration::from_secs(15);
+/// Twilio opens a call's media stream within a second of the document that says so, and of the keys that are played first:
+/// 32 of half a second each. The caller may have hung up instead.
+const HOLD: Duration = Duration::from_secs(20);
 
 /// The legs that a worker can serve at a time. A place may be held for a call before its leg attaches.
 #[derive(Clone, Debug)]
