@@ -53,14 +53,14 @@ async fn take(
     .await
 }
 
-/// Tells the workers, of whom the one at `first` should know the call; whether one does.
-pub(super) async fn report(app: &App, webhook: &Webhook, event: Event, first: Option<WorkerId>) -> bool {
+/// Tells the workers, of whom the one at `first` should know the call; which one does.
+pub(super) async fn report(app: &App, webhook: &Webhook, event: Event, first: Option<WorkerId>) -> Option<WorkerId> {
     let request = ReportRequest { call_sid: webhook.call.to_string(), event: Some(event) };
-    let is_taken = app.pool.report(&Span::current(), &webhook.call, request, first).await;
-    if !is_taken {
+    let taken_by = app.pool.report(&Span::current(), &webhook.call, request, first).await;
+    if taken_by.is_none() {
         debug!(call.sid = %webhook.call, "no worker takes the report");
     }
-    is_taken
+    taken_by
 }
 
 /// Tells the workers that the call is over, as a request of Twilio's says beside what it asks.

@@ -42,11 +42,15 @@ async fn document(app: &App, webhook: &Webhook) -> String {
     let ended = transfer_ended(webhook);
     let reached = ended.as_ref().is_some_and(|ended| ended.bridged);
     info!(call.sid = %webhook.call, reached, "the transfer is over");
-    let is_known = match ended {
-        Some(ended) => report(app, webhook, Event::TransferEnded(ended), None).await,
-        None => true,
+    let (is_known, taken_by) = match ended {
+        Some(ended) => {
+            let taken_by = report(app, webhook, Event::TransferEnded(ended), None).await;
+            (taken_by.is_some(), taken_by)
+        }
+        None => (true, None),
     };
-    // The caller hears nothing meanwhile: nobody is asked a second time who did not answer the first.
-    let told = if is_known { app.pool.next_step(&Span::current(), &webhook.call, None).await } else { None };
+    // The caller hears nothing meanwhile: nobody is asked a second time who did not answer the first. Another worker that
+    // knows an earlier leg of the call does not know how the transfer went.
+    let told = if is_known { app.pool.next_step(&Span::current(), &webhook.call, taken_by).await } else { None };
     follow(app, webhook, &Known::by(told, After::Transfer { reached })).await
 }

@@ -79,9 +79,15 @@ impl WorkerPool {
         self.ask(call, first, |worker| worker.briefing(span, call)).await.map(|(_, briefing)| briefing)
     }
 
-    /// Adds to the call's record; whether a worker knows it.
-    pub async fn report(&self, span: &Span, call: &CallSid, report: ReportRequest, first: Option<WorkerId>) -> bool {
-        self.ask(call, first, |worker| worker.report(span, report.clone())).await.is_some()
+    /// Adds to the call's record; the worker that has it, if one does.
+    pub async fn report(
+        &self,
+        span: &Span,
+        call: &CallSid,
+        report: ReportRequest,
+        first: Option<WorkerId>,
+    ) -> Option<WorkerId> {
+        self.ask(call, first, |worker| worker.report(span, report.clone())).await.map(|(id, ())| id)
     }
 
     /// Whether a call may be placed for a request. All edges ask the same worker about the same key, unless it cannot be

@@ -36,6 +36,16 @@ async fn the_worker_that_knows_the_call_answers_whatever_the_others_do() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_reports_learns_which_worker_has_the_record() {
+    let report = |ports: &'static [u16]| async {
+        let report = ReportRequest { call_sid: call().to_string(), event: None };
+        pool(ports).report(&Span::none(), &call(), report, None).await
+    };
+    assert_eq!(report(&[1, 2, 9, 4]).await, Some(id(9)));
+    assert_eq!(report(&[1, 2, 4]).await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn workers_that_do_not_answer_cannot_outlast_twilios_patience() {
     let (pool, before) = (pool(&[1, 3, 3, 3]), Clock.now());
     assert_eq!(next_step(&pool, None).await, None);
