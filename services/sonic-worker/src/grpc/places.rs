@@ -1,6 +1,6 @@
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -18,11 +18,13 @@ const HOLD: Duration = Duration::from_secs(20);
 pub struct Places {
     free: Arc<Semaphore>,
     held: Arc<Mutex<HashMap<CallSid, Held>>>,
+    legs: Arc<Mutex<HashMap<CallSid, Weak<OwnedSemaphorePermit>>>>,
     clock: Clock,
 }
 
-/// A place that is taken, until this is dropped.
-pub type Place = OwnedSemaphorePermit;
+/// A place that is taken, until this is dropped. A call's next leg shares it with the last one, whose model session may still
+/// be closing when Twilio asks what comes next.
+pub type Place = Arc<OwnedSemaphorePermit>;
 
 #[derive(Debug)]
 struct Held {
@@ -33,7 +35,7 @@ struct Held {
 impl Places {
     /// So many places.
     pub fn new(count: usize, clock: Clock) -> Self {
-        Self { free: Arc::new(Semaphore::new(count)), held: Arc::default(), clock }
+        Self { free: Arc::new(Semaphore::new(count)), held: Arc::default(), legs: Arc::default(), clock }
     }
 
     /// Holds a place for the call; whether it could. One that is held already is held anew.
@@ -44,14 +46,16 @@ impl Places {
             held.until = until;
             return true;
         }
-        let place = Arc::clone(&self.free).try_acquire_owned().ok();
+        let place = self.of_leg(call).or_else(|| self.free_one());
         place.map(|place| held.insert(call.clone(), Held { place, until })).is_some()
     }
 
     /// The place that is held for the call, or a free one.
     pub fn take(&self, call: &CallSid) -> Option<Place> {
         let held = self.held().remove(call);
-        held.map(|held| held.place).or_else(|| Arc::clone(&self.free).try_acquire_owned().ok())
+        let place = held.map(|held| held.place).or_else(|| self.free_one())?;
+        self.legs().insert(call.clone(), Arc::downgrade(&place));
+        Some(place)
     }
 
     /// Whether a place is held for the call.
@@ -67,6 +71,22 @@ impl Places {
     /// Whether a call could get a place, if it is the right one.
     pub fn may_have_one(&self) -> bool {
         self.any_held() || self.free.available_permits() > 0
+    }
+
+    fn free_one(&self) -> Option<Place> {
+        Arc::clone(&self.free).try_acquire_owned().ok().map(Arc::new)
+    }
+
+    /// The place of a leg of this call that is not over yet.
+    fn of_leg(&self, call: &CallSid) -> Option<Place> {
+        self.legs().get(call)?.upgrade()
+    }
+
+    /// The places of all legs.
+    fn legs(&self) -> MutexGuard<'_, HashMap<CallSid, Weak<OwnedSemaphorePermit>>> {
+        let mut legs = self.legs.lock().unwrap_or_else(PoisonError::into_inner);
+        legs.retain(|_, place| place.strong_count() > 0);
+        legs
     }
 
     /// What is held and still wanted.
@@ -97,6 +117,19 @@ mod tests {
         assert!(places.may_have_one() && !places.hold(&call(2)));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(places.hold(&call(2)), "the first one did not come");
+    }
+
+    #[test]
+    fn a_call_whose_leg_is_still_closing_keeps_its_place_for_the_next() {
+        let places = Places::new(1, Clock);
+        let closing = places.take(&call(1)).unwrap();
+        assert!(!places.hold(&call(2)) && places.hold(&call(1)));
+        drop(closing);
+        assert!(!places.hold(&call(2)), "it is held");
+        let next = places.take(&call(1)).unwrap();
+        assert!(!places.hold(&call(2)));
+        drop(next);
+        assert!(places.hold(&call(2)) && !places.hold(&call(1)));
     }
 
     #[test]

@@ -99,6 +99,9 @@ async fn after_keys_were_sent_the_next_leg_goes_on_and_knows_it() {
     let expected = Step::SendDigits(SendDigits { digits: "1w2".into() });
     assert_eq!((next.step.unwrap().step.unwrap(), step(&worker).await), (expected.clone(), expected));
     assert_eq!(worker.record(CALL).await.unwrap().outcome, "digits_sent");
+    // All other places are taken, and the model's session is not closed yet.
+    worker.reserve("CA00000000000000000000000000000003").await.unwrap();
+    worker.reserve(CALL).await.unwrap();
     let (_leg, mut model) = worker.live_leg().await;
     let mut told = String::new();
     while !told.starts_with("Note:") {
