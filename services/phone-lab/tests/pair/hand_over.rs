@@ -269,6 +269,12 @@ async fn a_caller_who_hangs_up_at_any_point_of_a_transfer_leaves_nothing_behind(
         assert_eq!(call.end, CallEnd::CallerHungUp, "{point}");
         assert_eq!(sessions.len(), 1, "{point}");
         calls_to_end(&pair).await;
+        let over = tokio::time::timeout(Duration::from_secs(10), async {
+            while record(&pair, &call).await.call_status != "completed" {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        assert!(over.await.is_ok(), "{point}: the record does not say that the call is over");
         let record = record(&pair, &call).await;
         assert!(!record.ended_at.is_empty() && !record.outcome.is_empty(), "{point}: {record:?}");
     }
