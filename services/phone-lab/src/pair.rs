@@ -1,5 +1,6 @@
 //! The pair in this process: the lab's Bedrock, a sonic-worker and an edge on loopback ports that the system chose, and
-//! the lab's Twilio to call them, and to be asked for calls by its REST interface. Real sockets and real wire formats; only the processes are one.
+//! the lab's Twilio to call them, and to be asked for calls by its REST interface. Real sockets and real wire formats; only
+//! the processes are one.
 
 use std::{
     fs,

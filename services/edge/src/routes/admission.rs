@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What in a webhook's query chooses the agent.
-const AGENT: &str = "agent";
+pub(super) const AGENT: &str = "agent";
 /// What in a webhook's query is the edge's own, and no agent's business.
 const OWN_QUERY: [&str; 3] = [AGENT, placed::QUERY, placed::WORKER];
 

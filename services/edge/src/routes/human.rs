@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use offhook_agents::{Agent, Target, Transfer};
 
-use super::webhook::Webhook;
+use super::{admission::AGENT, webhook::Webhook};
 use crate::{
     App,
     twilio::twiml::dial::{Callee, DialHuman, Then},
@@ -16,7 +16,7 @@ pub(super) fn dial(app: &App, webhook: &Webhook, agent: &Agent, say: &str, reaso
     let human = agent.transfer.as_ref()?;
     let whisper = human.screen.then(|| app.public_url.page("/transfer-whisper"));
     // For a call that no worker knows, Twilio has to tell whose it is.
-    let then = app.public_url.page(&format!("/transfer-result?agent={}", agent.name));
+    let then = app.public_url.page(&format!("/transfer-result?{AGENT}={}", agent.name));
     Some(dialling(webhook, human, say, reason, whisper.as_deref(), Then::Ask(&then)))
 }
 

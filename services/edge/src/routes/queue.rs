@@ -68,13 +68,13 @@ async fn next_in_queue(app: &App, webhook: &Webhook) -> String {
     if !app.lifecycle.is_draining() && app.pool.reserve(&Span::current(), &webhook.call, first).await.is_some() {
         return leave();
     }
-    let agent = app.agents.named_or_default(webhook.query("agent").unwrap_or_default());
+    let agent = app.agents.named_or_default(webhook.query(admission::AGENT).unwrap_or_default());
     let sentence = if waited.is_zero() { agent.sentences.please_wait.as_str() } else { "" };
     hold(sentence, &app.public_url.page("/hold-music.wav"))
 }
 
 async fn after_queue(app: &App, webhook: &Webhook) -> String {
-    let agent = app.agents.named_or_default(webhook.query("agent").unwrap_or_default());
+    let agent = app.agents.named_or_default(webhook.query(admission::AGENT).unwrap_or_default());
     let result = webhook.parameter("QueueResult").unwrap_or_default();
     info!(call.sid = %webhook.call, result, "a caller has left the queue");
     if !is_waiting_still(result) {
