@@ -3,6 +3,8 @@
 //!
 //! Three things stand in: `cargo` (this test has built the services already), what the reader has to fill in, and
 //! `TWILIO_API_BASE_URL` with the ports of this machine, which are the lab's.
+//!
+//! Not among the tests of `cargo test`, because it needs the tools that the page asks for: `.ci/run setup`.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails it as the test itself would")]
 
