@@ -8,8 +8,10 @@ use crate::{
     support::{CALL, Doors, assert_refused, form, soon},
 };
 
-const DOORS: [&str; 8] = [
+const DOORS: [&str; 11] = [
     "/incoming-call",
+    "/queue-wait",
+    "/queue-left",
     "/stream-ended",
     "/transfer-result",
     "/transfer-whisper",
@@ -17,6 +19,7 @@ const DOORS: [&str; 8] = [
     "/call-status",
     "/stream-status",
     "/recording-status",
+    "/amd-status",
 ];
 
 /// Pitfall 5: strangers spend somebody else's model credit where requests are not checked.
