@@ -185,7 +185,7 @@ fn keys_that_the_worker_does_not_take_are_counted_beyond_a_bound() {
 }
 
 #[test]
-fn a_start_that_does_not_come_in_time_or_names_another_call_closes_the_socket() {
+fn a_start_that_does_not_come_in_time_or_names_another_call_or_account_closes_the_socket() {
     let mut silent = Rig::new();
     silent.advance(START_DEADLINE - Duration::from_millis(1));
     assert!(silent.written().is_empty());
@@ -193,11 +193,15 @@ fn a_start_that_does_not_come_in_time_or_names_another_call_closes_the_socket() 
     assert_eq!(silent.written(), ["close"]);
     assert_eq!(silent.outcome(), Some(Outcome::NoStart));
 
-    let mut wrong = Rig::new();
-    wrong.twilio(&start("CA00000000000000000000000000000009"));
-    assert_eq!(wrong.leg.poll_action(), None);
-    assert_eq!(wrong.written(), ["close"]);
-    assert_eq!(wrong.outcome(), Some(Outcome::StartMismatch));
+    let another_call = start("CA00000000000000000000000000000009");
+    let another_account = start(CALL).replace(ACCOUNT, "AC00000000000000000000000000000009");
+    for other in [another_call, another_account] {
+        let mut wrong = Rig::new();
+        wrong.twilio(&other);
+        assert_eq!(wrong.leg.poll_action(), None);
+        assert_eq!(wrong.written(), ["close"], "{other}");
+        assert_eq!(wrong.outcome(), Some(Outcome::StartMismatch), "{other}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub enum Outcome {
     ProtocolError,
     /// No `start` in time.
     NoStart,
-    /// `start` names another call than the socket's ticket.
+    /// `start` names another call or account than the socket's ticket.
     StartMismatch,
     /// No worker takes the call.
     NoWorker,

@@ -28,7 +28,7 @@ const KEY_LABEL: &[u8] = b"offhook placed call, version 1";
 /// Who speaks on a placed call, and what they are told about it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
-    /// The agent's name. `None`: the default one.
+    /// The agent's name. `None`: that of the number that it comes from, else the default one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// What the request for the call says of it, by name.

@@ -22,7 +22,7 @@ const RING: Duration = Duration::from_secs(30);
 pub struct Order {
     /// Who is called.
     pub to: Callee,
-    /// Who speaks. `None`: the default agent.
+    /// Who speaks. `None`: the agent of the number that it comes from, else the default one.
     pub agent: Option<String>,
     /// What they are told.
     pub variables: BTreeMap<String, String>,

@@ -174,6 +174,8 @@ fn only<T: std::str::FromStr>(encoded: &[u8], name: &'static str) -> Result<T, R
 
 #[cfg(test)]
 mod tests {
+    use offhook_hosting::clock::Clock;
+
     use super::*;
 
     #[test]
@@ -198,6 +200,16 @@ mod tests {
         for form in [format!("CallSid={one}&CallSid={other}"), format!("CallSid={one}&CallSid={one}"), String::new()] {
             assert!(matches!(read(&form), Err(Refusal::Parameter("CallSid"))), "{form}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_not_waited_for() {
+        let nothing = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+        let (parts, body) = Request::new(axum::body::Body::from_stream(nothing)).into_parts();
+        let begun = Clock.now();
+        assert!(matches!(read_body(&parts, body).await, Err(Refusal::Slow)));
+        assert!(Clock.now() - begun < 2 * BODY_DEADLINE);
+        assert_eq!(Refusal::Slow.into_response().status(), StatusCode::REQUEST_TIMEOUT);
     }
 
     #[test]

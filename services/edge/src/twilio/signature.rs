@@ -1,9 +1,9 @@
 //! Whether a request comes from Twilio: `X-Twilio-Signature`.
 //!
 //! Twilio signs the URL it was told to call, followed by the sorted form parameters of a POST, with HMAC-SHA1 under the
-//! account's auth token (Twilio docs, "Security"); of another body, such as JSON, the URL carries the hash. Behind a proxy the process cannot see that URL, so it is put together
-//! from the configured public origin and the request target exactly as it arrived. Nothing is parsed and written anew:
-//! a URL library that re-encodes an apostrophe breaks the signature.
+//! account's auth token (Twilio docs, "Security"); of another body, such as JSON, the URL carries the hash. Behind a proxy
+//! the process cannot see that URL, so it is put together from the configured public origin and the request target exactly
+//! as it arrived. Nothing is parsed and written anew: a URL library that re-encodes an apostrophe breaks the signature.
 //!
 //! Twilio drops the port of an `https` URL before it signs, while its own libraries accept both spellings; a media
 //! socket is signed as `wss://`, and Twilio's docs advise to try a trailing slash. Each accepted spelling names the same

@@ -185,3 +185,14 @@ async fn a_stream_of_rubbish_ends_as_a_protocol_error() {
     assert_eq!(leg.hears().await, ended(EndedReason::ProtocolError));
     assert_eq!(caller.hears().await, Sent::Close);
 }
+
+#[tokio::test]
+async fn a_message_beyond_the_limit_ends_the_leg_unread() {
+    let mut worker = Worker::willing().await;
+    let edge = Edge::with_workers(&[worker.address]).await;
+    let mut caller = Stream::started(edge.public).await;
+    let mut leg = worker.accepted().await;
+    caller.media(&vec![0xff; 64 * 1024]).await;
+    assert_eq!(leg.hears().await, ended(EndedReason::ConnectionLost));
+    assert_eq!(caller.hears().await, Sent::Close);
+}

@@ -1,7 +1,7 @@
 //! A caller is handed to a human, in every way that can end, at moments drawn from a seed, many calls side by side: the
 //! caller is never left in silence, comes back to the conversation they left, and nothing of the call stays behind.
 //!
-//! `TRANSFER_RUNS=2400 cargo test --release -p phone-lab --test transfer` does each of the outcomes two hundred times, in
+//! `TRANSFER_RUNS=2600 cargo test --release -p phone-lab --test transfer` does each of the outcomes two hundred times, in
 //! some minutes; without the variable there are two hundred runs in all. `TRANSFER_SEED` is another seed.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails it as the test itself would")]
