@@ -119,6 +119,19 @@ fn every_test_that_the_tables_name_is_there() {
 }
 
 #[test]
+fn every_test_that_is_named_for_what_is_relied_on_of_twilio_is_there() {
+    let page = fs::read_to_string(services().join(TWILIO)).unwrap();
+    let facts = quoted(page.split("\n## ").next().unwrap());
+    let named: Vec<_> = facts.into_iter().filter_map(|(test, _)| test.rsplit_once("::")).collect();
+    assert!(named.len() > 20, "{named:?}");
+    let mut names = BTreeSet::new();
+    ["src", "tests/it"].iter().for_each(|folder| tests_in(&service(TWILIO).join(folder), &mut names));
+    for (module, test) in named {
+        assert!(names.contains(test), "there is no test {module}::{test}");
+    }
+}
+
+#[test]
 fn every_file_that_the_tables_name_is_there() {
     for (page, heading, _) in NUMBERED {
         for row in table(page, heading) {
