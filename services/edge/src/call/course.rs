@@ -6,7 +6,7 @@
 
 use offhook_proto::voice::v1::{HangUp, NextStep, SendDigits, Transfer, next_step::Step};
 
-use crate::twilio::twiml::{APOLOGY, NOBODY_ANSWERED};
+use crate::twilio::twiml::NOBODY_ANSWERED;
 
 /// Keys that are played in one go.
 const DIGITS_LIMIT: usize = 32;
@@ -38,6 +38,8 @@ pub enum Course {
         /// Why, if it is known.
         reason: String,
     },
+    /// The conversation is lost: what the agent's fallback says.
+    FallBack,
     /// Open a media stream.
     Connect {
         /// Keys to be played first, if there are any.
@@ -49,7 +51,7 @@ pub enum Course {
 pub fn course(step: Option<NextStep>, after: After) -> Course {
     let Some(NextStep { step }) = step else {
         return match after {
-            After::Stream => hang_up(APOLOGY),
+            After::Stream => Course::FallBack,
             // Whoever was promised a human and got none is better off with an agent who knows nothing.
             After::Transfer { reached: false } => Course::Connect { digits: String::new() },
             After::Transfer { reached: true } => hang_up(""),
@@ -93,6 +95,7 @@ impl std::fmt::Debug for Course {
         f.write_str(match self {
             Self::HangUp { .. } => "HangUp",
             Self::Dial { .. } => "Dial",
+            Self::FallBack => "FallBack",
             Self::Connect { .. } => "Connect",
         })
     }
@@ -139,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_call_that_no_worker_knows_is_connected_anew_only_if_a_human_was_promised_and_missed() {
-        assert!(course(None, After::Stream) == hang_up(APOLOGY));
+        assert!(course(None, After::Stream) == Course::FallBack);
         assert!(course(None, MISSED) == connect(""));
         assert!(course(None, REACHED) == hang_up(""));
     }

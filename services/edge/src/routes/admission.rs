@@ -74,6 +74,15 @@ pub(super) fn fall_back(app: &App, webhook: &Webhook, agent: &Agent) -> String {
     }
 }
 
+/// What a caller gets whose conversation is lost, with the worker that held it.
+pub(super) fn go_on_without(app: &App, webhook: &Webhook, agent: &Agent) -> String {
+    match agent.fallback {
+        Fallback::Human => give_up(app, webhook, agent),
+        Fallback::Queue => enqueue(app, webhook, agent),
+        Fallback::Busy | Fallback::Apology => apologise(app, agent),
+    }
+}
+
 /// What a caller gets who has waited and whom still no worker can take.
 pub(super) fn give_up(app: &App, webhook: &Webhook, agent: &Agent) -> String {
     dial(app, webhook, agent, &agent.sentences.hand_over)

@@ -41,6 +41,7 @@ pub(super) async fn follow(app: &App, webhook: &Webhook, known: &Known) -> Strin
     let agent = agent.unwrap_or_else(|| admission::chosen(app, webhook));
     match &known.course {
         Course::HangUp { say } => farewell(say),
+        Course::FallBack => admission::go_on_without(app, webhook, agent),
         Course::Dial { say, reason } => {
             dial(app, webhook, agent, say, reason).unwrap_or_else(|| farewell(NOBODY_ANSWERED))
         }
@@ -55,7 +56,7 @@ pub(super) async fn follow(app: &App, webhook: &Webhook, known: &Known) -> Strin
                     dial(app, webhook, agent, &say, &reason).unwrap_or_else(|| farewell(APOLOGY))
                 }
                 Course::HangUp { say } => farewell(&say),
-                Course::Connect { .. } => farewell(APOLOGY),
+                Course::Connect { .. } | Course::FallBack => farewell(APOLOGY),
             }
         }
     }

@@ -19,8 +19,8 @@ use crate::twilio::sid::CallSid;
 
 /// How long only the worker that should know is asked.
 const HEAD_START: Duration = Duration::from_millis(500);
-/// All workers' time: Twilio gives up on a webhook after 15 s (Twilio docs, "Connection Overrides").
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
+/// All workers' time: meanwhile the caller hears nothing.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// One worker's time to say whether it has a place.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// All workers' time for that: the caller hears it ring.

@@ -111,11 +111,15 @@ async fn keys_are_played_by_twilio_before_the_conversation_goes_on() {
 }
 
 #[tokio::test]
-async fn a_call_that_no_worker_knows_ends_with_an_apology() {
+async fn a_call_that_no_worker_knows_gets_what_its_agent_falls_back_to() {
     let worker = Worker::willing().await;
-    let edge = Edge::with_workers(&[worker.address, "127.0.0.1:1".parse().unwrap()]).await;
+    let workers = [worker.address, "127.0.0.1:1".parse().unwrap()].map(|worker| format!("http://{worker}")).join(",");
+    let edge = Edge::with_env(&[("SONIC_WORKERS", &workers)]).await;
     let document = stream_ended(&edge).await;
-    assert!(document.ends_with(&format!("<Response><Say>{APOLOGY}</Say><Hangup/></Response>")), "{document}");
+    assert!(document.contains("<Say>I am sorry, I cannot go on. ") && document.contains("<Sip>"), "{document}");
+    let without_a_human = Edge::with_env(&[("SONIC_WORKERS", &workers), ("SIP_ENDPOINT", "")]).await;
+    let document = stream_ended(&without_a_human).await;
+    assert!(document.contains("<Say>We are sorry, ") && document.ends_with("</Say><Hangup/></Response>"), "{document}");
 }
 
 #[tokio::test]

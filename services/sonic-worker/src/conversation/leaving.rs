@@ -78,10 +78,11 @@ impl Leaving {
         if heard_out { self.done_at.min(self.give_up_at) } else { self.give_up_at }
     }
 
-    /// A decision to hang up, also one more of them, undoes none; only one to hand over comes before keys that are to be
-    /// sent.
+    /// A decision to hang up undoes none; one to hand over comes before keys that are to be sent, and is final: asked for again
+    /// and again it would never be carried out.
     pub(super) fn yields_to(&self, next_step: &NextStep) -> bool {
         match (&self.next_step, next_step) {
+            (NextStep::Transfer { .. }, _) => false,
             (_, NextStep::Transfer { .. }) => true,
             (NextStep::HangUp { .. }, NextStep::SendDigits { .. } | NextStep::Reattach) => true,
             (_, NextStep::HangUp { .. } | NextStep::SendDigits { .. } | NextStep::Reattach) => false,

@@ -149,7 +149,9 @@ impl Conversation {
             LegEnd::Stopped | LegEnd::ProtocolError | LegEnd::EdgeStopping => self.playback.position(now),
         };
         self.turns.cut_off(heard, now);
-        self.finish(end.outcome(), end.next_step(&self.agent), now);
+        // After anything but a hang-up the caller may still be on the line.
+        let next_step = if end == LegEnd::Stopped { NextStep::HangUp { say: None } } else { self.fallback() };
+        self.finish(end.outcome(), next_step, now);
     }
 
     /// The caller is gone, although the leg has not noticed.

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::{Key, SessionNo};
 use crate::{
-    agent::Agent,
     calls::{Entry, NextStep, Outcome},
     nova::{ClientEvent, Failure, ServerEvent, ToolUseId},
 };
@@ -91,14 +90,6 @@ impl LegEnd {
             Self::ConnectionLost => Outcome::ConnectionLost,
             Self::ProtocolError => Outcome::ProtocolError,
             Self::EdgeStopping => Outcome::Stopped,
-        }
-    }
-
-    /// After anything but a hang-up the caller may still be on the line.
-    pub(super) fn next_step(self, agent: &Agent) -> NextStep {
-        match self {
-            Self::Stopped => NextStep::HangUp { say: None },
-            Self::ConnectionLost | Self::ProtocolError | Self::EdgeStopping => agent.apologise(),
         }
     }
 }

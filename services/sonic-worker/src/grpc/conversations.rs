@@ -187,13 +187,13 @@ impl Leg {
         let Self { services, agents, live_calls, lifecycle, entropy, .. } = self;
         let hard_stop = lifecycle.hard_stop().clone();
         let time = CallTime { started: services.clock.now(), started_at: services.clock.wall() };
-        // Until the conversation decides: a caller whose worker is lost still hears a sentence.
         let agent = Arc::clone(agents.named(&start.agent));
         if !start.agent.is_empty() && start.agent != agent.name {
             warn!(agent = agent.name, "the edge named an agent that this worker does not have: the default one speaks");
         }
-        let (name, apology) = (agent.name.clone(), agent.apologise());
-        let mut leg = CallRecord::new(start.call.clone(), name, start.context.direction, time.started_at, apology);
+        // Until the conversation decides: who asks meanwhile has lost the leg's socket, and this side has not noticed.
+        let (name, next_step) = (agent.name.clone(), NextStep::Reattach);
+        let mut leg = CallRecord::new(start.call.clone(), name, start.context.direction, time.started_at, next_step);
         leg.caller = start.context.caller().cloned();
         leg.parameters.clone_from(&start.context.parameters);
         let mut context = start.context;
