@@ -43,7 +43,34 @@ fn source_of(app: &App, request: &Request) -> Option<Source> {
     app.trusted_proxies.source(*peer, forwarded(request.headers()))
 }
 
-/// What is no text came from no proxy; it still hides nothing that is right of it.
+/// What is no text came from no proxy; it hides nothing that a proxy has put behind it, in the same line or another.
 fn forwarded(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {
-    headers.get_all(source::HEADER).into_iter().map(|value| value.to_str().unwrap_or_default())
+    headers.get_all(source::HEADER).into_iter().map(|value| value.to_str().unwrap_or_else(|_| readable_end(value)))
+}
+
+/// The entries of a list that come after the last one that is no text.
+fn readable_end(value: &HeaderValue) -> &str {
+    let entries = value.as_bytes().rsplit(|&byte| byte == b',');
+    let readable = entries.take_while(|entry| entry.iter().all(u8::is_ascii)).map(|entry| entry.len() + 1).sum();
+    let start = value.len().saturating_sub(readable);
+    value.as_bytes().get(start..).and_then(|end| std::str::from_utf8(end).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_writes_does_not_hide_what_a_proxy_puts_behind_it() {
+        for (value, readable) in [
+            (&b"\xe9, 203.0.113.9"[..], ", 203.0.113.9"),
+            (b"198.51.100.1,\xe9,203.0.113.9, 192.0.2.7", ",203.0.113.9, 192.0.2.7"),
+            (b"198.51.100.1, 203.0.113.9\xe9", ""),
+            (b"198.51.100.1", "198.51.100.1"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.append(source::HEADER, HeaderValue::from_bytes(value).unwrap());
+            assert_eq!(forwarded(&headers).collect::<Vec<_>>(), [readable], "{value:?}");
+        }
+    }
 }
