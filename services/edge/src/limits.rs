@@ -124,6 +124,8 @@ pub struct Limits {
     media_sockets: usize,
     open: Arc<AtomicUsize>,
     sources: Option<Mutex<Buckets<Source>>>,
+    /// Sources of proven requests. Only ever asked whether they are known.
+    proven: Mutex<Buckets<Source>>,
     numbers: Option<Mutex<Buckets<u64>>>,
     callers: Option<Mutex<Buckets<u64>>>,
     calls: Mutex<Buckets<u64>>,
@@ -150,6 +152,7 @@ impl Limits {
             sources: config.requests_per_source.map(|rate| Mutex::new(Buckets::new(rate, SECOND))),
             numbers: config.calls_per_number.map(|rate| Mutex::new(Buckets::new(rate, SECOND))),
             callers: config.calls_per_caller.map(|rate| Mutex::new(Buckets::new(rate, MINUTE))),
+            proven: Mutex::new(Buckets::new(1, MINUTE)),
             calls: Mutex::new(Buckets::new(SAME_CALL, MINUTE)),
             hasher: RandomState::new(),
         }
@@ -163,9 +166,17 @@ impl Limits {
         self.sources.as_ref().map_or(Ok(()), |sources| lock(sources).take(source, now))
     }
 
-    /// The request that was counted last turned out not to be proven.
+    /// The request that was counted last was Twilio's.
+    pub fn proven(&self, source: Source, now: Instant) {
+        lock(&self.proven).charge(source, 1, now);
+    }
+
+    /// The request that was counted last turned out not to be proven. Where Twilio's own come from it counts once, like
+    /// any other: everybody with an account there can have Twilio send requests here, which are signed with their token.
     pub fn forged(&self, source: Source, now: Instant) {
-        if let Some(sources) = &self.sources {
+        if let Some(sources) = &self.sources
+            && !lock(&self.proven).knows(&source)
+        {
             lock(sources).charge(source, FORGERY_COSTS, now);
         }
     }
@@ -260,6 +271,20 @@ mod tests {
         }
         assert!((90..=110).contains(&looked_at), "200 requests a second, and each forgery counts as 21: {looked_at}");
         assert!((0..200).all(|_| limits.request(twilio, now).is_ok()));
+    }
+
+    #[test]
+    fn whoever_has_twilio_send_forgeries_does_not_shed_what_twilio_sends_for_us() {
+        let (limits, now) = (limits(&[]), Clock.now());
+        let twilio = source("198.51.100.1");
+        limits.request(twilio, now).unwrap();
+        limits.proven(twilio, now);
+        for _ in 0..100 {
+            limits.request(twilio, now).unwrap();
+            limits.forged(twilio, now);
+        }
+        assert!((0..99).all(|_| limits.request(twilio, now).is_ok()), "each has counted once");
+        assert!(limits.request(twilio, now).is_err());
     }
 
     #[test]

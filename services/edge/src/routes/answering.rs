@@ -8,7 +8,7 @@ use axum::{
 };
 use tracing::{Instrument, Span, field::Empty, info_span};
 
-use super::webhook::Webhook;
+use super::{guard::Proven, webhook::Webhook};
 use crate::{App, monitor::Route};
 
 /// Answers a request that Twilio has signed, within a span that names the call. A drain waits for it, and it is counted.
@@ -25,7 +25,9 @@ pub(super) async fn answering(
         match Webhook::read(app, route, request).await {
             Ok(webhook) => {
                 Span::current().record("call.sid", webhook.call.as_str());
-                answer(app, &webhook).await
+                let mut response = answer(app, &webhook).await;
+                response.extensions_mut().insert(Proven);
+                response
             }
             Err(refusal) => refusal.into_response(),
         }

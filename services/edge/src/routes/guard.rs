@@ -21,6 +21,13 @@ use crate::{
     public_listener::Peer,
 };
 
+/// What is answered before, or because nothing shows that, a request is Twilio's or an operator's.
+const UNPROVEN: [StatusCode; 3] = [StatusCode::FORBIDDEN, StatusCode::UNAUTHORIZED, StatusCode::REQUEST_TIMEOUT];
+
+/// In the extensions of an answer to a request that was proven to be Twilio's.
+#[derive(Clone, Copy)]
+pub(super) struct Proven;
+
 /// Hands the request on, unless its source has sent too many: then it is answered before anything of it is looked at.
 pub(super) async fn watch(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let Some(source) = source_of(&app, &request) else { return next.run(request).await };
@@ -32,7 +39,9 @@ pub(super) async fn watch(State(app): State<Arc<App>>, request: Request, next: N
         return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds), (CONNECTION, close)]).into_response();
     }
     let response = next.run(request).await;
-    if matches!(response.status(), StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED) {
+    if response.extensions().get::<Proven>().is_some() {
+        app.limits.proven(source, app.clock.now());
+    } else if UNPROVEN.contains(&response.status()) {
         app.limits.forged(source, app.clock.now());
     }
     response

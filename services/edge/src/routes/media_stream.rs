@@ -12,7 +12,7 @@ use axum::{
 use http::{HeaderMap, StatusCode, Uri};
 use tracing::warn;
 
-use super::webhook::signature_of;
+use super::{guard::Proven, webhook::signature_of};
 use crate::{App, bridge, limits::Limit, monitor::Route};
 
 /// Twilio's messages are some 350 bytes long.
@@ -66,10 +66,12 @@ fn upgraded(
     let app = app.clone();
     let limited = upgrade.max_message_size(MESSAGE_LIMIT).max_frame_size(MESSAGE_LIMIT);
     let sized = limited.read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
-    sized.on_upgrade(async move |socket: WebSocket| {
+    let mut response = sized.on_upgrade(async move |socket: WebSocket| {
         bridge::serve(app, socket, admitted).await;
         drop((live, counted));
-    })
+    });
+    response.extensions_mut().insert(Proven);
+    response
 }
 
 fn forbidden(app: &App, reason: &'static str) -> Response {

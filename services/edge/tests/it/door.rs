@@ -93,6 +93,18 @@ async fn a_source_that_is_shed_is_told_that_its_connection_ends() {
     assert!(text.starts_with("HTTP/1.1 429 ") && text.contains("connection: close"), "{text}");
 }
 
+/// Twilio's addresses are everybody's who has an account there.
+#[tokio::test]
+async fn forgeries_that_twilio_was_made_to_send_do_not_shut_twilio_out() {
+    let edge = Edge::with_env(&[("TRUSTED_PROXIES", "127.0.0.0/8"), ("MAX_REQUESTS_PER_SOURCE", "60")]).await;
+    let twilio = [("x-forwarded-for", "198.51.100.1")];
+    assert_eq!(post_with(edge.public, &twilio, TOKEN).await, StatusCode::OK);
+    for _ in 0..20 {
+        assert_eq!(post_with(edge.public, &twilio, "the token of another account").await, StatusCode::FORBIDDEN);
+    }
+    assert_eq!(post_with(edge.public, &twilio, TOKEN).await, StatusCode::OK);
+}
+
 #[tokio::test]
 async fn a_proxy_that_was_not_named_is_not_punished_for_what_it_hands_over() {
     let edge = Edge::with_env(&[("MAX_REQUESTS_PER_SOURCE", "1")]).await;
