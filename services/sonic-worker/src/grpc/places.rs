@@ -12,6 +12,13 @@ use crate::calls::CallSid;
 /// Twilio opens a call's media stream within a second of the document that says so, and of the keys that are played first:
 /// 32 of half a second each. The caller may have hung up instead.
 const HOLD: Duration = Duration::from_secs(20);
+/// How often a place is held for a call whose leg does not come. Twilio asks once for a call that arrives and twice for one
+/// that waits, and may repeat itself; whoever replays its requests does so for ever.
+const MOST_HOLDS: u32 = 4;
+/// How long holds in vain are remembered.
+const REMEMBER: Duration = Duration::from_secs(600);
+/// Calls with holds in vain that are remembered. Beyond that all are forgotten.
+const CAPACITY: usize = 8192;
 
 /// The legs that a worker can serve at a time. A place may be held for a call before its leg attaches.
 #[derive(Clone, Debug)]
@@ -19,6 +26,7 @@ pub struct Places {
     free: Arc<Semaphore>,
     held: Arc<Mutex<HashMap<CallSid, Held>>>,
     legs: Arc<Mutex<HashMap<CallSid, Weak<OwnedSemaphorePermit>>>>,
+    in_vain: Arc<Mutex<HashMap<CallSid, InVain>>>,
     clock: Clock,
 }
 
@@ -32,26 +40,43 @@ struct Held {
     until: Instant,
 }
 
+/// Holds for a call since it last had a leg.
+#[derive(Debug)]
+struct InVain {
+    count: u32,
+    since: Instant,
+}
+
 impl Places {
     /// So many places.
     pub fn new(count: usize, clock: Clock) -> Self {
-        Self { free: Arc::new(Semaphore::new(count)), held: Arc::default(), legs: Arc::default(), clock }
+        let (held, legs, in_vain) = (Arc::default(), Arc::default(), Arc::default());
+        Self { free: Arc::new(Semaphore::new(count)), held, legs, in_vain, clock }
     }
 
-    /// Holds a place for the call; whether it could. One that is held already is held anew.
+    /// Holds a place for the call; whether it could. One that is held already is held anew, but not for ever.
     pub fn hold(&self, call: &CallSid) -> bool {
-        let mut held = self.held();
-        let until = self.clock.now() + HOLD;
+        let (mut held, mut in_vain) = (self.held(), self.in_vain());
+        let now = self.clock.now();
+        let before = in_vain.get(call).map_or(0, |holds| holds.count);
         if let Some(held) = held.get_mut(call) {
-            held.until = until;
-            return true;
+            if before < MOST_HOLDS {
+                held.until = now + HOLD;
+            }
+        } else {
+            if before >= MOST_HOLDS {
+                return false;
+            }
+            let Some(place) = self.of_leg(call).or_else(|| self.free_one()) else { return false };
+            held.insert(call.clone(), Held { place, until: now + HOLD });
         }
-        let place = self.of_leg(call).or_else(|| self.free_one());
-        place.map(|place| held.insert(call.clone(), Held { place, until })).is_some()
+        in_vain.entry(call.clone()).or_insert(InVain { count: 0, since: now }).count += 1;
+        true
     }
 
     /// The place that is held for the call, or a free one.
     pub fn take(&self, call: &CallSid) -> Option<Place> {
+        self.in_vain().remove(call);
         let held = self.held().remove(call);
         let place = held.map(|held| held.place).or_else(|| self.free_one())?;
         self.legs().insert(call.clone(), Arc::downgrade(&place));
@@ -96,6 +121,17 @@ impl Places {
         held.retain(|_, held| now < held.until);
         held
     }
+
+    /// What is remembered of holds in vain. Whoever needs both takes this lock second.
+    fn in_vain(&self) -> MutexGuard<'_, HashMap<CallSid, InVain>> {
+        let mut in_vain = self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        if in_vain.len() >= CAPACITY {
+            in_vain.clear();
+        }
+        in_vain.retain(|_, holds| now < holds.since + REMEMBER);
+        in_vain
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +153,38 @@ mod tests {
         assert!(places.may_have_one() && !places.hold(&call(2)));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(places.hold(&call(2)), "the first one did not come");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_replayed_for_ever_does_not_hold_a_place_for_ever() {
+        let places = Places::new(1, Clock);
+        for _ in 0..MOST_HOLDS {
+            assert!(places.hold(&call(1)));
+            tokio::time::advance(HOLD - Duration::from_secs(1)).await;
+        }
+        assert!(places.hold(&call(1)), "still held, but no longer");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!places.hold(&call(1)) && places.hold(&call(2)), "somebody else's by now");
+        drop(places.take(&call(2)));
+        assert!(places.take(&call(1)).is_some(), "its leg may still come");
+        assert!(places.hold(&call(1)), "a call that had a leg is believed anew");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn holds_in_vain_are_forgotten_after_a_while_and_do_not_pile_up() {
+        let places = Places::new(1, Clock);
+        for _ in 0..MOST_HOLDS {
+            assert!(places.hold(&call(1)));
+            tokio::time::advance(HOLD).await;
+        }
+        assert!(!places.hold(&call(1)));
+        tokio::time::advance(REMEMBER).await;
+        assert!(places.hold(&call(1)));
+        let many = Places::new(2 * CAPACITY, Clock);
+        for number in 0..=CAPACITY {
+            assert!(many.hold(&CallSid::try_from(format!("CA{number:032}")).unwrap()));
+        }
+        assert!(many.in_vain().len() <= CAPACITY);
     }
 
     #[test]
