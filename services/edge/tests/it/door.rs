@@ -131,6 +131,21 @@ async fn a_caller_who_redials_in_a_loop_finds_the_line_busy() {
     assert_eq!(post(edge.public, "/failover", &form(&[])).await.0, StatusCode::OK);
 }
 
+/// What is signed is the same text: names and values have nothing between them.
+#[tokio::test]
+async fn a_replay_that_hides_a_parameter_in_another_ones_value_is_a_replay() {
+    let edge = Edge::with_env(&[]).await;
+    let genuine = format!("{}&CallerZip=94105", ringing(1));
+    let hidden = genuine.replace("&Direction=inbound", "").replace("94105", "94105Directioninbound");
+    let signed = |form: &str| sign(&TOKEN.into(), "https://h", form.as_bytes());
+    assert!(genuine != hidden && signed(&genuine) == signed(&hidden));
+    for _ in 0..10 {
+        assert!(post(edge.public, "/incoming-call", &hidden).await.1.contains("<Stream"));
+    }
+    let (_, document) = post(edge.public, "/incoming-call", &hidden).await;
+    assert!(document.ends_with(BUSY), "{document}");
+}
+
 #[tokio::test]
 async fn a_line_with_all_its_sockets_in_use_is_busy_until_one_is_closed() {
     let edge = Edge::with_env(&[("MAX_MEDIA_SOCKETS", "1"), ("MAX_CALLS_PER_CALLER", "0")]).await;
