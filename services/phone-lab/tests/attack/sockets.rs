@@ -86,6 +86,7 @@ async fn a_ticket_opens_one_leg_at_whichever_edge() {
     let mut replayed = open(second, &path).await.unwrap();
     start(&mut replayed, &call).await;
     assert_eq!(soon(said_to(&mut replayed)).await, 0, "whoever brings a used ticket hears nothing");
+    assert_eq!(doors.legs_refused("used_ticket"), 1.0);
     assert_eq!((doors.pair.bedrock.live_sessions(), doors.pair.bedrock.reports().len()), (1, 1));
     drop(genuine);
     doors.pair.sessions_end_within(std::time::Duration::from_secs(5)).await;
@@ -122,6 +123,7 @@ async fn a_live_call_gets_no_second_socket() {
     let doors = Doors::open().await;
     let options = CallOptions { second_socket: Some(SecondSocket::NewUrl), ..CallOptions::default() };
     doors.beside(options, async |_| tokio::task::yield_now().await).await;
+    assert!(doors.legs_refused("second_of_call") >= 1.0);
     doors.close().await;
 }
 

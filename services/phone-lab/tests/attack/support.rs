@@ -144,6 +144,11 @@ impl Doors {
         self.counted("edge_limited_total", limit)
     }
 
+    /// How many legs the worker did not take for this reason.
+    pub(crate) fn legs_refused(&self, reason: &str) -> f64 {
+        self.counted("offhook_worker_legs_refused_total", reason)
+    }
+
     fn counted(&self, name: &str, label: &str) -> f64 {
         let families = self.telemetry.registry().gather();
         let metrics = families.iter().filter(|family| family.name() == name).flat_map(|family| family.get_metric());

@@ -226,7 +226,8 @@ async fn a_ticket_opens_one_leg_whoever_brings_it() {
     let _model = worker.models.recv().await.unwrap();
     assert!(matches!(first.next().await, Ok(Some(Message::Accepted(_)))));
     let mut again = worker.attach().await.unwrap();
-    again.start_as(CALL, "0a").await;
+    // As another call's: this one has a leg, for which alone a second one would be refused.
+    again.start_as(OTHER, "0a").await;
     assert_eq!(again.next().await.unwrap_err().code(), Code::AlreadyExists);
     assert!(worker.models.try_recv().is_err(), "no model hears of it");
 }
