@@ -210,7 +210,9 @@ impl CallRecord {
     /// Whether the caller was handed over because the agent could not go on. A human who has taken such a call ends it, as
     /// does one who has taken a call that never got to the agent.
     fn was_given_up(&self) -> bool {
-        matches!(self.outcome, Some(Outcome::ModelRefused | Outcome::ModelFailed | Outcome::Stopped))
+        let lost = [Outcome::ConnectionLost, Outcome::ProtocolError, Outcome::Stopped];
+        let given_up = [Outcome::ModelRefused, Outcome::ModelFailed];
+        self.outcome.is_some_and(|outcome| lost.contains(&outcome) || given_up.contains(&outcome))
     }
 
     fn take_in_recording(&mut self, recording: Recording) {

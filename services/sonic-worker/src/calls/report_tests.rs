@@ -152,7 +152,9 @@ fn after_a_transfer_the_conversation_goes_on_and_asking_twice_changes_nothing() 
 
 #[test]
 fn a_human_who_took_a_call_that_the_agent_could_not_serve_ends_it_and_one_who_did_not_leaves_it_another_try() {
-    for outcome in [Outcome::ModelRefused, Outcome::ModelFailed, Outcome::Stopped] {
+    for outcome in
+        [Outcome::ModelRefused, Outcome::ModelFailed, Outcome::ConnectionLost, Outcome::ProtocolError, Outcome::Stopped]
+    {
         for (bridged, next_step) in [(true, NextStep::HangUp { say: None }), (false, NextStep::Reattach)] {
             let mut record = after_leg(outcome, NextStep::Transfer { reason: None, say: None });
             reported(&mut record, transfer_ended(Some("CA1"), "completed", bridged));
