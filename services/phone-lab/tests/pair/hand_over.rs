@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::future::join_all;
 use offhook_hosting::entropy::Entropy;
 use phone_lab::{
     bedrock::{self, Pace, Script, SessionEnd, SessionReport},
@@ -144,25 +145,29 @@ async fn a_human_who_is_asked_hears_who_calls_and_why_and_takes_the_call_with_1(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_human_who_does_not_take_the_call_never_hears_the_caller_who_is_back_with_an_agent_who_knows_why() {
-    let pair = pair_that_asks().await;
     let acts = |steps| Human::acts(Duration::from_millis(200), steps).unwrap();
     let declined = "the person did not take the call";
-    for (human, quiet, status, why) in [
-        (acts("[listen, {press: '2'}, {wait: 20s}]"), "5s", "completed", declined),
-        (acts("[listen, {press: '#'}, {wait: 20s}]"), "5s", "completed", declined),
-        (acts("[listen, hang_up]"), "5s", "completed", declined),
-        (acts("[{wait: 60s}]"), "12s", "completed", declined),
-        (Human::NoAnswer, "8s", "no-answer", "nobody answered"),
-    ] {
-        let steps = format!("[{ASKS}, {{listen: {{quiet: {quiet}}}}}, hang_up]");
-        let (call, sessions) = play(&pair, caller(&steps), options(human.clone())).await;
-        assert_eq!(heard(&call).last(), Some(&"nobody could come"), "{human:?}: {call:?}");
-        assert!(call.parties.iter().all(|human| human.said.is_empty()), "{call:?}");
-        assert_goes_on(&sessions, why);
-        let record = record(&pair, &call).await;
-        let [transfer] = &record.transfers[..] else { panic!("one transfer: {record:?}") };
-        assert_eq!((transfer.dial_call_status.as_str(), transfer.bridged), (status, false), "{human:?}");
-    }
+    // Side by side: each waits most of the time.
+    join_all([
+        does_not_take(acts("[listen, {press: '2'}, {wait: 20s}]"), "5s", "completed", declined),
+        does_not_take(acts("[listen, {press: '#'}, {wait: 20s}]"), "5s", "completed", declined),
+        does_not_take(acts("[listen, hang_up]"), "5s", "completed", declined),
+        does_not_take(acts("[{wait: 60s}]"), "12s", "completed", declined),
+        does_not_take(Human::NoAnswer, "8s", "no-answer", "nobody answered"),
+    ])
+    .await;
+}
+
+async fn does_not_take(human: Human, quiet: &str, status: &str, why: &str) {
+    let pair = pair_that_asks().await;
+    let steps = format!("[{ASKS}, {{listen: {{quiet: {quiet}}}}}, hang_up]");
+    let (call, sessions) = play(&pair, caller(&steps), options(human.clone())).await;
+    assert_eq!(heard(&call).last(), Some(&"nobody could come"), "{human:?}: {call:?}");
+    assert!(call.parties.iter().all(|human| human.said.is_empty()), "{call:?}");
+    assert_goes_on(&sessions, why);
+    let record = record(&pair, &call).await;
+    let [transfer] = &record.transfers[..] else { panic!("one transfer: {record:?}") };
+    assert_eq!((transfer.dial_call_status.as_str(), transfer.bridged), (status, false), "{human:?}");
     assert_nothing_left(pair).await;
 }
 
