@@ -118,12 +118,8 @@ async fn a_caller_who_could_not_reach_a_human_is_back_with_an_agent_who_knows_wh
     let pair = pair(SCRIPT).await;
     for (human, status, why) in missed() {
         let steps = format!("[{ASKS}, {HEARS_ALL}, hang_up]");
-        let (call, sessions) = play(&pair, caller(&steps), options(human.clone())).await;
-        assert_eq!(heard(&call).last(), Some(&"nobody could come"), "{human:?}: {call:?}");
-        assert_goes_on(&sessions, why);
-        let record = record(&pair, &call).await;
-        let [transfer] = &record.transfers[..] else { panic!("one transfer: {record:?}") };
-        assert_eq!((transfer.dial_call_status.as_str(), transfer.bridged), (status, false), "{human:?}");
+        let (call, sessions) = play(&pair, caller(&steps), options(human)).await;
+        assert_was_missed(&pair, &call, &sessions, status, why).await;
     }
     assert_nothing_left(pair).await;
 }
@@ -161,14 +157,19 @@ async fn a_human_who_does_not_take_the_call_never_hears_the_caller_who_is_back_w
 async fn does_not_take(human: Human, quiet: &str, status: &str, why: &str) {
     let pair = pair_that_asks().await;
     let steps = format!("[{ASKS}, {{listen: {{quiet: {quiet}}}}}, hang_up]");
-    let (call, sessions) = play(&pair, caller(&steps), options(human.clone())).await;
-    assert_eq!(heard(&call).last(), Some(&"nobody could come"), "{human:?}: {call:?}");
+    let (call, sessions) = play(&pair, caller(&steps), options(human)).await;
     assert!(call.parties.iter().all(|human| human.said.is_empty()), "{call:?}");
-    assert_goes_on(&sessions, why);
-    let record = record(&pair, &call).await;
-    let [transfer] = &record.transfers[..] else { panic!("one transfer: {record:?}") };
-    assert_eq!((transfer.dial_call_status.as_str(), transfer.bridged), (status, false), "{human:?}");
+    assert_was_missed(&pair, &call, &sessions, status, why).await;
     assert_nothing_left(pair).await;
+}
+
+/// The human did not take the call: the agent goes on and says so, knows why, and so does the record.
+async fn assert_was_missed(pair: &Pair, call: &CallReport, sessions: &[SessionReport], status: &str, why: &str) {
+    assert_eq!(heard(call).last(), Some(&"nobody could come"), "{call:?}");
+    assert_goes_on(sessions, why);
+    let record = record(pair, call).await;
+    let [transfer] = &record.transfers[..] else { panic!("one transfer: {record:?}") };
+    assert_eq!((transfer.dial_call_status.as_str(), transfer.bridged), (status, false), "{call:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
